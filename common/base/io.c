@@ -1,0 +1,210 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/stop.h"
+
+/* After a failed call: 1 try again, -1 e is set. */
+static int
+again(const char *what, struct err *e)
+{
+	if (errno == EINTR && !stop_asked())
+		return 1;
+	if (errno == EINTR)
+		return err_set(e, ERR_STOPPED, "%s: stopped by a signal", what);
+	return err_sys(e, "%s", what);
+}
+
+ssize_t
+io_read(int fd, void *p, size_t n, struct err *e)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t got = read(fd, (char *)p + done, n - done);
+
+		if (got < 0) {
+			if (again("read", e) < 0)
+				return -1;
+			continue;
+		}
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+ssize_t
+io_pread(int fd, void *p, size_t n, uint64_t off, struct err *e)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t got = pread(fd, (char *)p + done, n - done, (off_t)(off + done));
+
+		if (got < 0) {
+			if (again("read", e) < 0)
+				return -1;
+			continue;
+		}
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	return (ssize_t)done;
+}
+
+int
+io_write(int fd, const void *p, size_t n, struct err *e)
+{
+	struct iovec v = { (void *)p, n };
+
+	return io_writev(fd, &v, 1, e);
+}
+
+int
+io_writev(int fd, const struct iovec *iov, int n, struct err *e)
+{
+	size_t skip = 0;	/* bytes of iov[0] already written */
+
+	while (n > 0) {
+		ssize_t put;
+
+		if (skip == iov->iov_len) {
+			iov++, n--, skip = 0;
+			continue;
+		}
+		if (skip)
+			put = write(fd, (char *)iov->iov_base + skip, iov->iov_len - skip);
+		else
+			put = writev(fd, iov, n < 64 ? n : 64);
+		if (put < 0) {
+			if (again("write", e) < 0)
+				return -1;
+			continue;
+		}
+		skip += (size_t)put;
+		while (n > 0 && skip >= iov->iov_len) {
+			skip -= iov->iov_len;
+			iov++, n--;
+		}
+	}
+	return 0;
+}
+
+int
+io_pwrite(int fd, const void *p, size_t n, uint64_t off, struct err *e)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t put = pwrite(fd, (const char *)p + done, n - done, (off_t)(off + done));
+
+		if (put < 0) {
+			if (again("write", e) < 0)
+				return -1;
+			continue;
+		}
+		done += (size_t)put;
+	}
+	return 0;
+}
+
+int
+io_slurp(const char *path, struct buf *out, size_t max, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t had = out->len;
+	ssize_t got;
+
+	if (fd < 0)
+		return err_sys(e, "open '%s'", path);
+	do {
+		char *to = buf_room(out, 65536);
+
+		if (!to) {
+			errno = ENOMEM;
+			err_sys(e, "read '%s'", path);
+			goto fail;
+		}
+		got = io_read(fd, to, 65536, e);
+		if (got < 0) {
+			err_in(e, "'%s'", path);
+			goto fail;
+		}
+		out->len += (size_t)got;
+		if (out->len - had > max) {
+			err_set(e, ERR_USAGE, "read '%s': larger than %zu bytes", path, max);
+			goto fail;
+		}
+	} while (got > 0);
+	close(fd);
+	return 0;
+fail:
+	close(fd);
+	return -1;
+}
+
+int
+io_replace(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
+{
+	char tmp[PATH_MAX];
+	int fd;
+
+	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path) >= (int)sizeof(tmp))
+		return err_set(e, ERR_USAGE, "write '%s': path too long", path);
+	fd = mkostemp(tmp, O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, "create '%s'", tmp);
+	if (io_write(fd, p, n, e) < 0) {
+		err_in(e, "'%s'", tmp);
+		goto unlink_tmp;
+	}
+	if (fchmod(fd, mode) < 0 || close(fd) < 0) {
+		fd = -1;
+		err_sys(e, "close '%s'", tmp);
+		goto unlink_tmp;
+	}
+	fd = -1;
+	if (rename(tmp, path) == 0)
+		return 0;
+	err_sys(e, "rename to '%s'", path);
+unlink_tmp:
+	if (fd >= 0)
+		close(fd);
+	unlink(tmp);
+	return -1;
+}
+
+int
+io_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+	char part[PATH_MAX];
+	size_t n = strlen(path), i;
+
+	if (n == 0 || n >= sizeof(part))
+		return err_set(e, ERR_USAGE, "mkdir '%.100s': bad path", path);
+	memcpy(part, path, n + 1);
+	for (i = 1; i <= n; i++) {
+		if (part[i] != '/' && part[i] != 0)
+			continue;
+		part[i] = 0;
+		if (mkdir(part, mode) < 0 && errno != EEXIST)
+			return err_sys(e, "mkdir '%s'", part);
+		part[i] = path[i];
+	}
+	return 0;
+}
+
+void
+io_widen_pipe(int fd)
+{
+	fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+}

@@ -1,0 +1,36 @@
+#ifndef BASE_IO_H
+#define BASE_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Whole transfers over short reads, short writes and EINTR. A stop signal
+ * (base/stop) that arrives while waiting ends them with ERR_STOPPED. */
+
+/* Reads until n bytes or end of file; returns how many, or -1. */
+ssize_t io_read(int fd, void *p, size_t n, struct err *e);
+ssize_t io_pread(int fd, void *p, size_t n, uint64_t off, struct err *e);
+/* Write all of it: 0 or -1. */
+int io_write(int fd, const void *p, size_t n, struct err *e);
+int io_writev(int fd, const struct iovec *iov, int n, struct err *e);
+int io_pwrite(int fd, const void *p, size_t n, uint64_t off, struct err *e);
+
+/* A whole file into out (appended), at most max bytes: larger is ERR_USAGE. */
+int io_slurp(const char *path, struct buf *out, size_t max, struct err *e);
+
+/* Make path hold exactly these bytes, or leave it as it was: temporary file beside
+ * it, then rename. For metrics, manifests, ready files. */
+int io_replace(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
+
+/* mkdir -p; existing is fine. */
+int io_mkdirs(const char *path, mode_t mode, struct err *e);
+
+/* Bigger buffer for a pipe, as far as the system allows; no error if it does not. */
+void io_widen_pipe(int fd);
+
+#endif

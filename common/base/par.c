@@ -1,0 +1,86 @@
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/par.h"
+
+struct par {
+	atomic_size_t next;
+	atomic_int failed;
+	size_t n;
+	int (*fn)(void *ctx, size_t i, struct err *e);
+	void *ctx;
+	pthread_mutex_t lock;
+	struct err first;
+};
+
+static void *
+worker(void *arg)
+{
+	struct par *p = arg;
+	size_t i;
+
+	while (!atomic_load(&p->failed) && (i = atomic_fetch_add(&p->next, 1)) < p->n) {
+		struct err e = { 0 };
+
+		if (p->fn(p->ctx, i, &e) == 0)
+			continue;
+		pthread_mutex_lock(&p->lock);
+		if (!atomic_load(&p->failed))
+			p->first = e;
+		atomic_store(&p->failed, 1);
+		pthread_mutex_unlock(&p->lock);
+	}
+	return NULL;
+}
+
+int
+par_each(size_t n, unsigned j, int (*fn)(void *ctx, size_t i, struct err *e), void *ctx,
+	struct err *e)
+{
+	struct par p = { .n = n, .fn = fn, .ctx = ctx };
+	pthread_t *threads;
+	unsigned started = 0, i;
+
+	if (j == 0)
+		j = par_cores();
+	if (j > n)
+		j = (unsigned)n;
+	pthread_mutex_init(&p.lock, NULL);
+	threads = j > 1 ? calloc(j - 1, sizeof(*threads)) : NULL;
+	/* Fewer threads than wished for are no error: the caller's always works. */
+	while (threads && started + 1 < j && pthread_create(&threads[started], NULL, worker, &p) == 0)
+		started++;
+	worker(&p);
+	for (i = 0; i < started; i++)
+		pthread_join(threads[i], NULL);
+	free(threads);
+	pthread_mutex_destroy(&p.lock);
+	if (!atomic_load(&p.failed))
+		return 0;
+	if (e)
+		*e = p.first;
+	return -1;
+}
+
+unsigned
+par_cores(void)
+{
+	unsigned n = 1;
+	long quota, period;
+	cpu_set_t set;
+	FILE *f;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = (unsigned)CPU_COUNT(&set);
+	f = fopen("/sys/fs/cgroup/cpu.max", "re");
+	if (f) {
+		if (fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0 &&
+		    (quota + period - 1) / period < (long)n)
+			n = (unsigned)((quota + period - 1) / period);
+		fclose(f);
+	}
+	return n ? n : 1;
+}
