@@ -17,7 +17,7 @@ struct buf {
 };
 
 void buf_free(struct buf *b);			/* safe on zero; zeroes it */
-void *buf_room(struct buf *b, size_t n);	/* n free bytes at the end, or NULL; len unchanged */
+void *buf_room(struct buf *b, size_t n);	/* n free bytes at the end; len unchanged */
 int buf_add(struct buf *b, const void *p, size_t n);	/* 0 or -1 */
 int buf_str(struct buf *b, const char *s);
 int buf_chr(struct buf *b, char c);

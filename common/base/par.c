@@ -51,7 +51,8 @@ par_each(size_t n, unsigned j, int (*fn)(void *ctx, size_t i, struct err *e), vo
 	pthread_mutex_init(&p.lock, NULL);
 	threads = j > 1 ? calloc(j - 1, sizeof(*threads)) : NULL;
 	/* Fewer threads than wished for are no error: the caller's always works. */
-	while (threads && started + 1 < j && pthread_create(&threads[started], NULL, worker, &p) == 0)
+	while (threads && started + 1 < j &&
+	    pthread_create(&threads[started], NULL, worker, &p) == 0)
 		started++;
 	worker(&p);
 	for (i = 0; i < started; i++)

@@ -249,7 +249,8 @@ uri_safe(char out[256], const char *text)
 
 		at = memrchr(rest + 2, '@', host);
 		if (at) {
-			snprintf(out, 256, "%.*s://%.*s", (int)n, text, (int)(query - at - 1), at + 1);
+			snprintf(out, 256, "%.*s://%.*s", (int)n, text, (int)(query - at - 1),
+				at + 1);
 			return out;
 		}
 	}

@@ -14,7 +14,7 @@ struct uri {
 	char *scheme;	/* lower case; "file" for a plain path */
 	char *host;	/* after "//", brackets of IPv6 removed; "" if none */
 	int port;	/* -1: none */
-	char *path;	/* what is left: "/dir", "bucket/prefix" without its slash, NAME of shm:NAME */
+	char *path;	/* what is left: "/dir", "/prefix", NAME of shm:NAME */
 	int n_args;
 	struct uri_arg { char *name, *value; } *args;	/* percent-decoded */
 	char *text;	/* the whole, as given */

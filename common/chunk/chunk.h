@@ -49,7 +49,7 @@ struct chunk_head {
 	char cipher[32];
 	uint64_t raw_size;		/* bytes of the plain tensor */
 	struct chunk_digest raw_digest;	/* of the plain tensor; coded chunks only */
-	uint64_t *parts;		/* lengths of the coded parts, one a layer-half; malloc'ed */
+	uint64_t *parts;		/* lengths of coded parts, one a layer-half; malloc'ed */
 	size_t n_parts;
 	/* the bytes that follow */
 	uint64_t payload;		/* bytes of the payload as stored */
@@ -82,7 +82,8 @@ size_t chunk_region(const void *first8, struct err *e);
  * ERR_CORRUPT with offset and reason. *h is initialised in any case; free it. */
 int chunk_head_parse(struct chunk_head *h, const void *region, size_t n, struct err *e);
 
-/* The canonical region for h, appended to out; sets h->seal and h->region. Same head, same bytes. */
+/* The canonical region for h, appended to out; sets h->seal and h->region. Same head,
+ * same bytes. */
 int chunk_head_write(struct buf *out, struct chunk_head *h, struct err *e);
 
 /* A chunk in memory: mem holds region and payload one after the other, the file's bytes. */
@@ -104,7 +105,7 @@ int chunk_open(struct chunk *c, struct err *e);
 /* Check the payload against the digest: ERR_CORRUPT names both. */
 int chunk_verify(const struct chunk *c, struct err *e);
 
-/* Finish a chunk whose plain payload of geom bytes lies at mem.p + CHUNK_ALIGN and whose head has its
+/* Finish a chunk whose plain payload lies at mem.p + CHUNK_ALIGN and whose head has its
  * identity: computes the digest, writes the region in front (moving the payload if the region
  * needs more than one page). */
 int chunk_seal(struct chunk *c, struct pool *p, struct err *e);

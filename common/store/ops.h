@@ -17,8 +17,8 @@ struct store_ops {
 	int (*open)(struct store **out, const struct uri *u, const struct store_opts *o,
 		struct err *e);
 	void (*close)(struct store *s);
-	int (*list)(struct store *s, const char *prefix, unsigned flags, store_each *each, void *ctx,
-		struct err *e);
+	int (*list)(struct store *s, const char *prefix, unsigned flags, store_each *each,
+		void *ctx, struct err *e);
 	int (*stat)(struct store *s, const char *name, struct store_item *it, struct err *e);
 	int (*get)(struct store *s, const char *name, uint64_t off, uint64_t len,
 		struct store_get *g, struct err *e);

@@ -25,7 +25,7 @@ for dir in common/*/; do
 	room=$(basename "$dir")
 	allowed=$(printf '%s\n' "$rooms" | sed -n "s/^$room: *//p")
 	printf '%s\n' "$rooms" | grep -q "^$room:" || { echo "layers: no room '$room'"; bad=1; }
-	for inc in $(grep -ho '^#include "[a-z0-9]*/' "$dir"*.[ch] | sed 's/.*"//;s,/,,' | sort -u); do
+	for inc in $(find "$dir" -name "*.[ch]" -exec grep -ho "^#include \"[a-z0-9]*/" {} + | sed 's/.*"//;s,/,,' | sort -u); do
 		[ "$inc" = "$room" ] && continue
 		case " $allowed " in
 		*" $inc "*) ;;
