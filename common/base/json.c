@@ -294,7 +294,7 @@ json_unescape(const struct json *j, struct buf *out, struct err *e)
 			uint32_t c = escaped_point(&s, end);
 
 			if (!c)
-				return err_set(e, ERR_CORRUPT, "json: escape of no character at byte %zu",
+				return err_set(e, ERR_CORRUPT, "json: bad escape at byte %zu",
 					(size_t)(s - j->begin));
 			put_utf8(out, c);
 		}

@@ -13,7 +13,8 @@ static const struct preset {
 	const char *name;
 	uint32_t layers, heads, dim;
 } presets[] = {
-	{ "llama-2-7b", 32, 32, 128 }, { "llama-2-13b", 40, 40, 128 }, { "llama-2-70b", 80, 8, 128 },
+	{ "llama-2-7b", 32, 32, 128 }, { "llama-2-13b", 40, 40, 128 },
+	{ "llama-2-70b", 80, 8, 128 },
 	{ "codellama-34b", 48, 8, 128 }, { "yi-34b", 60, 8, 128 },
 	{ "llama-3.1-8b", 32, 8, 128 }, { "llama-3.1-70b", 80, 8, 128 },
 	{ "llama-3.3-70b", 80, 8, 128 }, { "llama-3.1-405b", 126, 8, 128 },
@@ -83,8 +84,10 @@ from_json(struct geom *out, char model[256], json_t *top, const char *path, stru
 		word = json_string_value(json_object_get(c, "dtype"));
 	dtype = dtype_parse(word ? word : "bfloat16");
 	if (dtype == DT_NONE)
-		return err_set(e, ERR_USAGE, "geometry '%s': unknown torch_dtype '%.40s'", path, word);
-	if (positive(c, "kv_lora_rank", &lora) == 0 && positive(c, "qk_rope_head_dim", &rope) == 0) {
+		return err_set(e, ERR_USAGE, "geometry '%s': unknown torch_dtype '%.40s'", path,
+			word);
+	if (positive(c, "kv_lora_rank", &lora) == 0 &&
+	    positive(c, "qk_rope_head_dim", &rope) == 0) {
 		whole(out, dtype, layers, 0, lora + rope);
 	} else {
 		if (positive(c, "num_attention_heads", &q_heads) < 0)
@@ -156,8 +159,8 @@ set_field(struct geom *g, char model[256], const char *name, const char *value, 
 		*fields[i].at = (uint32_t)v;
 		return 0;
 	}
-	return err_set(e, ERR_USAGE, "geometry: unknown '%s' (model dtype kv layers heads head_dim)",
-		name);
+	return err_set(e, ERR_USAGE, "geometry: unknown '%s' (model dtype kv layers heads "
+		"head_dim)", name);
 }
 
 static int
@@ -169,7 +172,8 @@ from_pairs(struct geom *out, char model[256], const char *spec, struct err *e)
 
 	if (!copy)
 		return err_sys(e, "geometry");
-	for (pair = strtok_r(copy, ",", &save); pair && rc == 0; pair = strtok_r(NULL, ",", &save)) {
+	for (pair = strtok_r(copy, ",", &save); pair && rc == 0;
+	     pair = strtok_r(NULL, ",", &save)) {
 		char *value = strchr(pair, '=');
 
 		if (value)

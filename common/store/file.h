@@ -1,0 +1,23 @@
+#ifndef STORE_FILE_H
+#define STORE_FILE_H
+
+#include "store/ops.h"
+
+/* The directory store's own parts: file.c reads and writes, file_list.c walks and locks. */
+int file_open_dir(struct store **out, const char *path, uint64_t limit,
+	const struct store_opts *o, struct err *e);
+int file_dir_fd(struct store *s);		/* of the root */
+const char *file_host(struct store *s);		/* this host's name */
+
+int file_list(struct store *s, const char *prefix, unsigned flags, store_each *each, void *ctx,
+	struct err *e);
+int file_sweep(struct store *s, double min_age_s, int dry, store_each *each, void *ctx,
+	struct err *e);
+int file_lock(struct store *s, const char *what, struct err *e);
+void file_unlock(struct store *s, const char *what);
+
+/* With a limit (shm:NAME?size=): total is the limit and left what the files leave of it. */
+int file_limit_space(struct store *s, uint64_t limit, uint64_t *total, uint64_t *left,
+	struct err *e);
+
+#endif
