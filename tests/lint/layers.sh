@@ -15,7 +15,7 @@ key: base digest
 chunk: base digest codec crypt geom key
 dialect: base digest geom key chunk
 store: base digest conf
-index: base conf store
+index: base digest conf store
 transport: base conf device
 wire: base digest key chunk transport
 flow: base digest conf geom key chunk dialect store index device transport wire policy
