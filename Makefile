@@ -9,7 +9,7 @@ PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
 VERSION    := 0.1
 
-PKGS := libcurl libcrypto libssl libzstd jansson libxxhash sqlite3 yaml-0.1 inih
+PKGS := libcurl libcrypto libssl libzstd jansson libxxhash sqlite3 yaml-0.1
 CPPFLAGS += -D_GNU_SOURCE -DKVTOOLS_VERSION='"$(VERSION)"' -Icommon -Icmd -MMD -MP
 ifeq ($(shell $(PKG_CONFIG) --exists librdmacm libibverbs && echo yes),yes)
 PKGS     += librdmacm libibverbs
