@@ -93,10 +93,10 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	return 0;
 }
 
-/* Length of the well-formed UTF-8 sequence at s, or 0. */
-static size_t
-utf8_len(const unsigned char *s, size_t n)
+size_t
+utf8_len(const void *p, size_t n)
 {
+	const unsigned char *s = p;
 	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 :
 		s[0] < 0xf5 ? 4 : 0;
 	size_t i;
@@ -121,7 +121,7 @@ buf_json(struct buf *b, const char *s, size_t n)
 	for (i = 0; i < n; i += len) {
 		unsigned char c = (unsigned char)s[i];
 
-		len = utf8_len((const unsigned char *)s + i, n - i);
+		len = utf8_len(s + i, n - i);
 		if (!len) {
 			buf_str(b, "\xef\xbf\xbd");
 			len = 1;

@@ -27,6 +27,9 @@ int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf
  * that are not UTF-8 replaced by U+FFFD so that the output always parses. */
 int buf_json(struct buf *b, const char *s, size_t n);
 
+/* Length of the well-formed UTF-8 character at s (n > 0 bytes), or 0. */
+size_t utf8_len(const void *s, size_t n);
+
 /* Lower-case hex of n bytes. */
 int buf_hex(struct buf *b, const void *p, size_t n);
 
