@@ -24,6 +24,7 @@ struct pool {
 	struct block idle[IDLE_MAX];	/* free blocks, kept warm */
 	int n_idle;
 	struct waiter *waiting;
+	struct pool_watch *watch;
 	struct err *why;		/* aborted: &reason */
 	struct err reason;
 };
@@ -43,9 +44,14 @@ pool_open(struct pool **out, size_t max, struct err *e)
 	return 0;
 }
 
+/* Free a block's memory; the lock is held, or nobody else is left. */
 static void
-block_drop(struct block *b)
+block_drop(struct pool *p, struct block *b)
 {
+	struct pool_watch *w;
+
+	for (w = p->watch; w; w = w->next)
+		w->gone(w, b->p, b->cap);
 	free(b->p);
 	memset(b, 0, sizeof(*b));
 }
@@ -56,7 +62,7 @@ pool_close(struct pool *p)
 	if (!p)
 		return;
 	while (p->n_idle > 0)
-		block_drop(&p->idle[--p->n_idle]);
+		block_drop(p, &p->idle[--p->n_idle]);
 	pthread_cond_destroy(&p->change);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
@@ -82,7 +88,7 @@ take(struct pool *p, size_t cap, struct block *out, struct err *e)
 	} else {
 		while (p->n_idle > 0 && p->used + p->idle_bytes + cap > p->max) {
 			p->idle_bytes -= p->idle[--p->n_idle].cap;
-			block_drop(&p->idle[p->n_idle]);
+			block_drop(p, &p->idle[p->n_idle]);
 		}
 		out->p = aligned_alloc(ALIGN, cap);
 		if (!out->p) {
@@ -181,9 +187,31 @@ pool_put(struct pool *p, struct block *b)
 		p->idle_bytes += b->cap;
 		memset(b, 0, sizeof(*b));
 	} else {
-		block_drop(b);
+		block_drop(p, b);
 	}
 	pthread_cond_broadcast(&p->change);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+pool_watch(struct pool *p, struct pool_watch *w)
+{
+	pthread_mutex_lock(&p->lock);
+	w->next = p->watch;
+	p->watch = w;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+pool_unwatch(struct pool *p, struct pool_watch *w)
+{
+	struct pool_watch **at;
+
+	pthread_mutex_lock(&p->lock);
+	for (at = &p->watch; *at && *at != w; at = &(*at)->next)
+		;
+	if (*at)
+		*at = w->next;
 	pthread_mutex_unlock(&p->lock);
 }
 

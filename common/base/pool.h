@@ -36,6 +36,15 @@ int pool_grow(struct pool *p, struct block *b, size_t cap, struct err *e);
 int pool_extra(struct pool *p, size_t cap, struct block *out, struct err *e);
 void pool_put(struct pool *p, struct block *b);		/* zeroes *b; safe on zero */
 
+/* Hear of each block whose memory is about to be freed: for who registered it with a device.
+ * gone() is called with the pool's lock held, so it may not call the pool. */
+struct pool_watch {
+	void (*gone)(struct pool_watch *w, void *mem, size_t cap);
+	struct pool_watch *next;	/* the pool's */
+};
+void pool_watch(struct pool *p, struct pool_watch *w);
+void pool_unwatch(struct pool *p, struct pool_watch *w);	/* no gone() runs after it */
+
 /* All that wait, and all later pool_get(), fail with a copy of why. */
 void pool_abort(struct pool *p, const struct err *why);
 
