@@ -49,7 +49,7 @@ int transport_ucx(unsigned *set, const char *list, struct err *e);
 struct fabric_opts {
 	const struct conn_opts *conn;	/* for lanes that are connections: TLS, time-outs */
 	struct pool *pool;		/* blocks come from here; see pool_watch() */
-	const char *nic;		/* "mlx5_0:1,eth0", "^mlx5_1" (UCX_NET_DEVICES); NULL: any */
+	const char *nic;		/* UCX_NET_DEVICES: "mlx5_0:1,eth0", "^mlx5_1"; NULL any */
 	unsigned lanes;			/* 1 .. FABRIC_LANES */
 	double timeout_s;		/* no progress for so long is ERR_TEMP */
 	int source;			/* this end sends */
@@ -64,7 +64,7 @@ struct lane_piece {
 	uint32_t id;			/* of the transfer: counts from 0 in each session */
 	uint64_t off;			/* where in the sink's block */
 	const unsigned char *p;
-	size_t len;			/* at most the grant's rest; verbs cuts it to its own limit */
+	size_t len;			/* at most the grant's rest; verbs cuts it further */
 	int fd;
 	uint64_t fd_off;
 	const unsigned char *grant;	/* what fabric_grant() gave at the sink */
