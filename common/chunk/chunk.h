@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/pool.h"
+#include "digest/digest.h"
 #include "geom/geom.h"
 #include "key/key.h"
 
@@ -19,6 +20,7 @@
 #define CHUNK_ALIGN 4096
 #define CHUNK_HEADER_MAX (1u << 20)
 #define CHUNK_PAYLOAD_MAX (1ull << 36)
+#define CHUNK_UNKNOWN UINT64_MAX
 
 enum chunk_kind {
 	CHUNK_DATA,
@@ -27,7 +29,7 @@ enum chunk_kind {
 	CHUNK_ABORT,	/* closes it badly: reason */
 };
 
-struct chunk_digest { uint8_t b[16]; };		/* XXH3-128, canonical (big-endian) order */
+
 
 struct chunk_head {
 	enum chunk_kind kind;
@@ -35,7 +37,7 @@ struct chunk_head {
 	struct key key;
 	struct key_hash parent;		/* len 0: a root, or not known */
 	char algo[64];			/* key/: algorithm and seed, "opaque" */
-	uint64_t first_token;
+	uint64_t first_token;		/* CHUNK_UNKNOWN: names taken over do not tell */
 	uint64_t tokens;
 	uint64_t chunk_tokens;
 	struct geom geom;
@@ -48,18 +50,18 @@ struct chunk_head {
 	char codec[32];
 	char cipher[32];
 	uint64_t raw_size;		/* bytes of the plain tensor */
-	struct chunk_digest raw_digest;	/* of the plain tensor; coded chunks only */
+	struct digest128 raw_digest;	/* of the plain tensor; coded chunks only */
 	uint64_t *parts;		/* lengths of coded parts, one a layer-half; malloc'ed */
 	size_t n_parts;
 	/* the bytes that follow */
 	uint64_t payload;		/* bytes of the payload as stored */
-	struct chunk_digest digest;	/* of the payload as stored */
-	struct chunk_digest seal;	/* of the header region */
+	struct digest128 digest;	/* of the payload as stored */
+	struct digest128 seal;	/* of the header region */
 	size_t region;			/* bytes of the header region */
 	/* records */
 	uint64_t count;			/* end: chunks since begin */
 	uint64_t bytes;			/* end: their bytes */
-	struct chunk_digest seals;	/* end: XXH3-128 over their seals in order */
+	struct digest128 seals;	/* end: XXH3-128 over their seals in order */
 	char reason[200];		/* abort */
 	/* everything else in __metadata__: labels, token_ids, k_scale, v_scale, what others
 	 * put there; pairs of malloc'ed texts, sorted by name */
@@ -112,7 +114,5 @@ int chunk_seal(struct chunk *c, struct pool *p, struct err *e);
 
 /* Replace the header by a new one for a changed head (labels, expiry), payload untouched. */
 int chunk_reseal(struct chunk *c, struct pool *p, struct err *e);
-
-struct chunk_digest chunk_digest_of(const void *p, size_t n);
 
 #endif

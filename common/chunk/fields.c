@@ -1,0 +1,154 @@
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunk/fields.h"
+
+#define DATA	(1 << CHUNK_DATA)
+#define END	(1 << CHUNK_END)
+#define ABORT	(1 << CHUNK_ABORT)
+#define NEEDED	CHUNK_NEEDED
+#define AT(m)	offsetof(struct chunk_head, m), sizeof(((struct chunk_head *)0)->m)
+
+const struct chunk_field chunk_fields[] = {
+	{ "digest", DIGEST, AT(digest), DATA | NEEDED },
+	{ "model", TEXT, AT(key.model), DATA | NEEDED },
+	{ "hash", HASH, AT(key.hash), DATA | NEEDED },
+	{ "parent", HASH, AT(parent), DATA },
+	{ "algo", TEXT, AT(algo), DATA | NEEDED },
+	{ "first_token", U64, AT(first_token), DATA },
+	{ "tokens", U64, AT(tokens), DATA | NEEDED },
+	{ "chunk_tokens", U64, AT(chunk_tokens), DATA | NEEDED },
+	{ "tp", U32, AT(key.tp), DATA | NEEDED },
+	{ "rank", U32, AT(key.rank), DATA | NEEDED },
+	{ "heads", SPAN, AT(geom.heads), DATA | NEEDED },
+	{ "layers", SPAN, AT(geom.layers), DATA | NEEDED },
+	{ "group", U32, AT(key.group), DATA },
+	{ "salt", TEXT, AT(key.salt), DATA },
+	{ "created", TIME, AT(created), DATA },
+	{ "expires", TIME, AT(expires), DATA },
+	{ "priority", I64, AT(priority), DATA },
+	{ "cost", REAL, AT(cost), DATA },
+	{ "codec", TEXT, AT(codec), DATA },
+	{ "cipher", TEXT, AT(cipher), DATA },
+	{ "parts", PARTS, AT(parts), DATA },
+	{ "raw_digest", DIGEST, AT(raw_digest), DATA },
+	{ "count", U64, AT(count), END | NEEDED },
+	{ "bytes", U64, AT(bytes), END | NEEDED },
+	{ "seals", DIGEST, AT(seals), END | NEEDED },
+	{ "reason", TEXT, AT(reason), ABORT | NEEDED },
+};
+const size_t chunk_n_fields = sizeof(chunk_fields) / sizeof(*chunk_fields);
+
+const char *const chunk_others[N_OTHERS] = { "kvchunk", "seal", "record", "dtype", "shape" };
+
+const char *const chunk_records[4] = { "", "begin", "end", "abort" };
+
+void
+chunk_head_free(struct chunk_head *h)
+{
+	size_t i;
+
+	for (i = 0; i < h->n_meta; i++) {
+		free(h->meta[i].name);
+		free(h->meta[i].value);
+	}
+	free(h->meta);
+	free(h->parts);
+	memset(h, 0, sizeof(*h));
+}
+
+int
+chunk_head_copy(struct chunk_head *to, const struct chunk_head *from, struct err *e)
+{
+	size_t i;
+
+	*to = *from;
+	to->meta = NULL;
+	to->n_meta = 0;
+	to->parts = NULL;
+	if (from->n_parts) {
+		to->parts = malloc(from->n_parts * sizeof(*to->parts));
+		if (!to->parts)
+			goto fail;
+		memcpy(to->parts, from->parts, from->n_parts * sizeof(*to->parts));
+	}
+	for (i = 0; i < from->n_meta; i++)
+		if (chunk_meta_set(to, from->meta[i].name, from->meta[i].value, e) < 0)
+			goto fail;
+	return 0;
+fail:
+	chunk_head_free(to);
+	return err_set(e, ERR_FAILED, "chunk: out of memory");
+}
+
+/* Index where name stands among the metadata, or should. */
+static size_t
+meta_place(const struct chunk_head *h, const char *name, int *there)
+{
+	size_t i = 0;
+	int c = 1;
+
+	while (i < h->n_meta && (c = strcmp(h->meta[i].name, name)) < 0)
+		i++;
+	*there = i < h->n_meta && c == 0;
+	return i;
+}
+
+const char *
+chunk_meta_get(const struct chunk_head *h, const char *name)
+{
+	int there;
+	size_t i = meta_place(h, name, &there);
+
+	return there ? h->meta[i].value : NULL;
+}
+
+static int
+reserved(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < chunk_n_fields; i++)
+		if (!strcmp(chunk_fields[i].name, name))
+			return 1;
+	for (i = 0; i < N_OTHERS; i++)
+		if (!strcmp(chunk_others[i], name))
+			return 1;
+	return 0;
+}
+
+int
+chunk_meta_set(struct chunk_head *h, const char *name, const char *value, struct err *e)
+{
+	struct chunk_meta *m;
+	char *n, *v;
+	int there;
+	size_t i = meta_place(h, name, &there);
+
+	if (!*name || reserved(name))
+		return err_set(e, ERR_USAGE, "metadata '%.80s': a name of the format itself", name);
+	if (there) {
+		free(h->meta[i].name);
+		free(h->meta[i].value);
+		h->n_meta--;
+		memmove(h->meta + i, h->meta + i + 1, (h->n_meta - i) * sizeof(*m));
+	}
+	if (!value)
+		return 0;
+	m = realloc(h->meta, (h->n_meta + 1) * sizeof(*m));
+	if (!m)
+		return err_set(e, ERR_FAILED, "metadata: out of memory");
+	h->meta = m;
+	n = strdup(name);
+	v = strdup(value);
+	if (!n || !v) {
+		free(n);
+		free(v);
+		return err_set(e, ERR_FAILED, "metadata: out of memory");
+	}
+	memmove(m + i + 1, m + i, (h->n_meta - i) * sizeof(*m));
+	m[i] = (struct chunk_meta){ n, v };
+	h->n_meta++;
+	return 0;
+}
