@@ -366,8 +366,9 @@ check_sizes(struct reader *r, struct err *e)
 	    h->raw_size > CHUNK_PAYLOAD_MAX)
 		return err_set(e, ERR_CORRUPT, "chunk: impossible payload size");
 	if (!*h->codec && !*h->cipher)
-		return h->payload == h->raw_size ? 0 : err_set(e, ERR_CORRUPT, "chunk: payload of %"
-			PRIu64 " bytes, the shape says %" PRIu64, h->payload, h->raw_size);
+		return h->payload == h->raw_size ? 0 : err_set(e, ERR_CORRUPT,
+			"chunk: payload of %" PRIu64 " bytes, the shape says %" PRIu64,
+			h->payload, h->raw_size);
 	for (i = 0; i < h->n_parts; i++)
 		if (__builtin_add_overflow(sum, h->parts[i], &sum))
 			break;
@@ -422,7 +423,8 @@ check_seal(struct reader *r, const char *region, size_t n, struct err *e)
 		return err_set(e, ERR_CORRUPT, "chunk: no 'kvchunk' in the metadata (another "
 			"program's safetensors file?)");
 	if (strcmp(r->version, "1") != 0)
-		return err_set(e, ERR_CORRUPT, "chunk: version %s, this reader knows 1", r->version);
+		return err_set(e, ERR_CORRUPT, "chunk: version %s, this reader knows 1",
+			r->version);
 	if (!r->seal)
 		return err_set(e, ERR_CORRUPT, "chunk: no seal");
 	if (chunk_seal_of(&found, region, n, r->seal) < 0)
@@ -444,7 +446,8 @@ parse(struct chunk_head *h, const void *region, size_t n, struct err *e)
 	if (!h->region)
 		return -1;
 	if (h->region != n)
-		return err_set(e, ERR_CORRUPT, "chunk: header of %zu bytes where %zu are", h->region, n);
+		return err_set(e, ERR_CORRUPT, "chunk: header of %zu bytes where %zu are",
+			h->region, n);
 	json_open(&r.j, (const char *)region + 8, n - 8);
 	if (read_top(&r, e) < 0)
 		return err_in(e, "header");

@@ -131,9 +131,9 @@ take_record(struct stream_in *s, const struct chunk_head *h, struct err *e)
 	if (!s->open)
 		return err_set(e, ERR_CORRUPT, "stream: end record without a begin");
 	if (h->count != s->count || h->bytes != s->bytes || !digest_equal(&seals, &h->seals))
-		return err_set(e, ERR_CORRUPT, "stream: end record says %" PRIu64 " chunks, %" PRIu64
-			" bytes; %" PRIu64 ", %" PRIu64 " came%s", h->count, h->bytes, s->count,
-			s->bytes, h->count == s->count ? " with other seals" : "");
+		return err_set(e, ERR_CORRUPT, "stream: end record says %" PRIu64 " chunks, %"
+			PRIu64 " bytes; %" PRIu64 ", %" PRIu64 " came%s", h->count, h->bytes,
+			s->count, s->bytes, h->count == s->count ? " with other seals" : "");
 	s->open = 0;
 	return 0;
 }
