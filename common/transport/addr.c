@@ -63,13 +63,13 @@ conn_addr_parse(struct conn_addr *a, const char *text, struct err *e)
 int
 addr_loopback(const struct sockaddr *sa)
 {
+	const struct sockaddr_in *four = (const void *)sa;
 	const struct sockaddr_in6 *six = (const void *)sa;
 
 	if (sa->sa_family == AF_UNIX)
 		return 1;
 	if (sa->sa_family == AF_INET)
-		return ntohl(((const struct sockaddr_in *)(const void *)sa)->sin_addr.s_addr) >> 24 ==
-		    127;
+		return ntohl(four->sin_addr.s_addr) >> 24 == 127;
 	if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
 		return six->sin6_addr.s6_addr[12] == 127;
 	return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);

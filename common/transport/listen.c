@@ -163,8 +163,8 @@ add_socket(struct listener *l, int fd, struct err *e)
 	if (may_listen(l, sa, e) < 0)
 		return -1;
 	if (l->n == 0 && sa->sa_family == AF_UNIX) {
-		snprintf(l->name, sizeof(l->name), "unix://%.*s", (int)sizeof(((struct sockaddr_un *)
-		    0)->sun_path), ((struct sockaddr_un *)(void *)sa)->sun_path);
+		snprintf(l->name, sizeof(l->name), "unix://%.108s",
+		    ((struct sockaddr_un *)(void *)sa)->sun_path);
 	} else if (l->n == 0) {
 		addr_text(text, sizeof(text), sa, n);
 		snprintf(l->name, sizeof(l->name), "tcp://%s", text);
