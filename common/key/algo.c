@@ -101,6 +101,20 @@ read_seed(struct key_algo *a, const char *seed, struct err *e)
 	return 0;
 }
 
+/* A word of a-z, 0-9 and '-' behind "opaque:". */
+static int
+read_family(struct key_algo *a, const char *text, const char *word, struct err *e)
+{
+	size_t n = strlen(word);
+
+	if (n == 0 || n >= sizeof(a->family) ||
+	    strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
+		return err_set(e, ERR_USAGE, "algorithm '%.80s': not known", text);
+	a->kind = find("opaque", 6, NULL, 0);
+	memcpy(a->family, word, n + 1);
+	return 0;
+}
+
 int
 key_algo_parse(struct key_algo *a, const char *text, struct err *e)
 {
@@ -108,6 +122,8 @@ key_algo_parse(struct key_algo *a, const char *text, struct err *e)
 	const char *rest = text + n, *variant = NULL;
 
 	memset(a, 0, sizeof(*a));
+	if (!strncmp(text, "opaque:", 7))
+		return read_family(a, text, text + 7, e);
 	if (*rest && strncmp(rest, ":seed=", 6) != 0) {
 		variant = rest + 1;
 		nv = strcspn(variant, ":");
@@ -126,15 +142,17 @@ key_algo_parse(struct key_algo *a, const char *text, struct err *e)
 char *
 key_algo_text(char out[KEY_ALGO_TEXT], const struct key_algo *a)
 {
-	snprintf(out, KEY_ALGO_TEXT, "%s%s%s%s%s", a->kind->name, *a->kind->variant ? ":" : "",
-		a->kind->variant, *a->seed ? ":seed=" : "", a->seed);
+	const char *second = *a->family ? a->family : a->kind->variant;
+
+	snprintf(out, KEY_ALGO_TEXT, "%s%s%s%s%s", a->kind->name, *second ? ":" : "", second,
+		*a->seed ? ":seed=" : "", a->seed);
 	return out;
 }
 
 int
 key_algo_equal(const struct key_algo *a, const struct key_algo *b)
 {
-	return a->kind == b->kind && !strcmp(a->seed, b->seed);
+	return a->kind == b->kind && !strcmp(a->seed, b->seed) && !strcmp(a->family, b->family);
 }
 
 int

@@ -26,7 +26,7 @@
  * vllm-sha256_cbor		the same over canonical CBOR
  * vllm-xxhash, -xxhash_cbor	XXH3-128 over the same encodings, 16 bytes
  *				(vLLM v1/core/kv_cache_utils.py, utils/hashing.py)
- * opaque			a name taken over from somewhere; never computed
+ * opaque[:FAMILY]		a name taken over from somewhere; never computed
  *
  * Without a seed LMCache's root is 0: that is LMCache without vLLM beside it. vLLM's
  * is random then, and only chains with a known parent can be computed.
@@ -40,6 +40,7 @@ struct key_kind;	/* a row of the table in algo.c */
 struct key_algo {
 	const struct key_kind *kind;
 	char seed[11];		/* PYTHONHASHSEED as written, "" if none */
+	char family[24];	/* opaque: whose name it is, "" if not said */
 };
 
 /* A variant left out is the first: C, or none. ERR_USAGE. */

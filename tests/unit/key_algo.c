@@ -377,6 +377,7 @@ identity_text(void **state)
 	static const struct { const char *given, *canonical; } good[] = {
 		{ "blake3", "blake3" },
 		{ "opaque", "opaque" },
+		{ "opaque:lmcache-mp", "opaque:lmcache-mp" },
 		{ "lmcache-builtin", "lmcache-builtin:C" },
 		{ "lmcache-builtin:seed=0", "lmcache-builtin:C:seed=0" },
 		{ "lmcache-builtin:A", "lmcache-builtin:A" },
@@ -388,6 +389,7 @@ identity_text(void **state)
 	};
 	static const char *const bad[] = {
 		"", ":", "blake", "blake3 ", "blake3:", "blake3:seed=0", "blake3:C", "opaque:seed=1",
+		"opaque:", "opaque:a:b", "opaque:A", "opaque:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 		"lmcache-builtin:C32", "lmcache-builtin:c", "lmcache-builtin:", "lmcache-builtin:C:",
 		"lmcache-builtin::seed=0", "lmcache-builtin:seed=", "lmcache-builtin:seed=-1",
 		"lmcache-builtin:seed=4294967296", "lmcache-builtin:seed=random",
