@@ -74,6 +74,9 @@ struct lane_piece {
 	uint64_t fd_off;
 	const unsigned char *grant;	/* what fabric_grant() gave at the sink */
 	size_t n_grant;
+	const struct block *block;	/* of the fabric's pool, that p lies in: registered once for
+					 * all its pieces; NULL: foreign memory, registered for this
+					 * piece alone, and lane_send() waits until it has left */
 };
 
 /* What a sink's lane thread calls, from that thread. */
