@@ -58,11 +58,15 @@ lint:
 	tests/lint/layers.sh
 	tests/lint/size.sh
 	mandoc -Tlint -W warning man/*.[1-9]
-	shellcheck -x $(SYSTEM) $(shell git ls-files '*.sh' .ci/run)
+	shellcheck -x $(SYSTEM) $(shell git ls-files '*.sh' 'tests/server/rdma-*' .ci/run)
+
+# A small kernel with software RDMA for tests and benchmarks, built once (12 minutes of CPU).
+rdma-kernel:
+	tests/server/rdma-kernel
 
 clean:
 	rm -rf out out-*
 
 -include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
-.PHONY: all unit check sanitize lint clean
+.PHONY: all unit check sanitize lint clean rdma-kernel
 .PRECIOUS: $(O)/%.o
