@@ -161,6 +161,12 @@ key_algo_seeded(const struct key_algo *a)
 	return a->kind->root != ROOT_CONSTANT;
 }
 
+int
+key_algo_extra(const struct key_algo *a)
+{
+	return a->kind->third == THIRD_EXTRA;
+}
+
 size_t
 key_algo_width(const struct key_algo *a)
 {
@@ -358,7 +364,7 @@ check_chain(const struct key_chain *c, struct err *e)
 
 	if (c->chunk_tokens == 0)
 		return err_set(e, ERR_USAGE, "chunks of 0 tokens");
-	if (x && c->algo.kind->third != THIRD_EXTRA && (x->lora || x->salt || x->n_media))
+	if (x && !key_algo_extra(&c->algo) && (x->lora || x->salt || x->n_media))
 		return err_set(e, ERR_USAGE, "algorithm '%s': has no extra keys",
 			c->algo.kind->name);
 	if (width && c->parent.len && c->parent.len != width)

@@ -54,6 +54,8 @@ int key_algo_equal(const struct key_algo *a, const struct key_algo *b);
 int key_algo_nth(struct key_algo *a, size_t i);
 /* Does a seed change its hashes? */
 int key_algo_seeded(const struct key_algo *a);
+/* Does it take extra keys? */
+int key_algo_extra(const struct key_algo *a);
 /* Bytes of its hashes; 0: opaque. */
 size_t key_algo_width(const struct key_algo *a);
 /* Are its hashes signed integers, printed with a '-' by LMCache? */
