@@ -12,7 +12,8 @@
 enum form { FORM_OPAQUE, FORM_WORDS, FORM_CBOR, FORM_PICKLE, FORM_PYTHON };
 enum sum { SUM_NONE, SUM_BLAKE3, SUM_SHA256, SUM_XXH3 };
 enum cut { CUT_NOTHING, CUT_FIRST8, CUT_LAST8 };
-enum root { ROOT_CONSTANT, ROOT_OR_ZERO, ROOT_OR_UNKNOWN };	/* the last two: from the seed */
+/* All but the first come from the seed; without one they are 0 or unknown. */
+enum root { ROOT_CONSTANT, ROOT_OR_ZERO, ROOT_OR_ZERO_OLD, ROOT_OR_UNKNOWN };
 
 struct key_kind {
 	const char *name;
@@ -31,6 +32,10 @@ static const struct key_kind kinds[] = {
 	{ "lmcache-builtin", "A", FORM_PYTHON, SUM_NONE, THIRD_NONE, CUT_NOTHING, ROOT_OR_ZERO },
 	{ "lmcache-builtin", "B", FORM_PYTHON, SUM_NONE, THIRD_LEFT_OUT, CUT_NOTHING,
 	  ROOT_OR_ZERO },
+	{ "lmcache-builtin", "C-py3.10", FORM_PYTHON, SUM_NONE, THIRD_EMPTY, CUT_NOTHING,
+	  ROOT_OR_ZERO_OLD },
+	{ "lmcache-builtin", "B-py3.10", FORM_PYTHON, SUM_NONE, THIRD_LEFT_OUT, CUT_NOTHING,
+	  ROOT_OR_ZERO_OLD },
 	{ "lmcache-sha256_cbor", "C", FORM_CBOR, SUM_SHA256, THIRD_EMPTY, CUT_FIRST8,
 	  ROOT_OR_ZERO },
 	{ "lmcache-sha256_cbor", "C32", FORM_CBOR, SUM_SHA256, THIRD_EMPTY, CUT_NOTHING,
@@ -256,7 +261,8 @@ seed_root(struct work *w, struct key_hash *out, const char *seed, struct err *e)
 	if (w->kind->form == FORM_PYTHON) {
 		if (num_u64(&v, seed, 0, UINT32_MAX, "seed", e) < 0)
 			return -1;
-		set_integer(out, python_hash_text((uint32_t)v, seed));
+		set_integer(out, python_hash_text((uint32_t)v, seed,
+			w->kind->root == ROOT_OR_ZERO_OLD));
 		return 0;
 	}
 	w->enc.len = 0;

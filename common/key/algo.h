@@ -18,7 +18,8 @@
  *				Our default, and LMCache's server's
  *				(multiprocess/token_hasher.py, 0b2a1fc)
  * lmcache-builtin:C		CPython's hash() of (hash, tokens, ()); signed 64 bits.
- *				A: None for (), as CPython 3.12 hashes it; B: a pair
+ *				A: None for (), as CPython 3.12 hashes it; B: a pair;
+ *				C-py3.10, B-py3.10: with a seed, under CPython before 3.11
  * lmcache-sha256_cbor:C	SHA-256 over canonical CBOR, its first 8 bytes chained, printed.
  *				C32: all 32 bytes; A, B: as above, 32 bytes; A64: the last 8
  *				(LMCache v1/token_database.py, 00e744e and later)
