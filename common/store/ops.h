@@ -43,5 +43,6 @@ extern const struct store_ops store_file;
 extern const struct store_ops store_shm;
 extern const struct store_ops store_mem;
 extern const struct store_ops store_null;
+extern const struct store_ops store_s3;
 
 #endif

@@ -1,0 +1,135 @@
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/sha.h>
+
+#include "base/uri.h"
+#include "conf/aws_sign.h"
+
+static int
+hmac(unsigned char out[32], const void *key, size_t n_key, const char *text)
+{
+	return HMAC(EVP_sha256(), key, (int)n_key, (const unsigned char *)text, strlen(text), out,
+		NULL) ? 0 : -1;
+}
+
+int
+aws_hash(char out[AWS_HASH_TEXT], const void *p, size_t n, struct err *e)
+{
+	unsigned char digest[32];
+
+	if (!SHA256(p, n, digest))
+		return err_set(e, ERR_FAILED, "sha-256: OpenSSL refused");
+	hex_write(out, digest, sizeof(digest));
+	return 0;
+}
+
+char *
+aws_time(char out[17], int64_t t)
+{
+	time_t tt = (time_t)t;
+	struct tm tm;
+
+	if (!gmtime_r(&tt, &tm) || strftime(out, 17, "%Y%m%dT%H%M%SZ", &tm) != 16)
+		strcpy(out, "19700101T000000Z");
+	return out;
+}
+
+int
+aws_query_add(struct buf *out, const char *name, const char *value)
+{
+	if (out->len)
+		buf_chr(out, '&');
+	uri_encode(out, name, strlen(name), "");
+	buf_chr(out, '=');
+	return uri_encode(out, value, strlen(value), "");
+}
+
+/* The chain of HMACs changes once a day: the scope says for what it was made. */
+static int
+day_key(struct aws_sign_key *k, const struct aws_request *r, const char *secret)
+{
+	char scope[sizeof(k->scope)], day[9];
+	struct buf first = { 0 };
+	int rc = -1, n;
+
+	n = snprintf(scope, sizeof(scope), "%.8s/%s/%s/aws4_request", r->time, r->region,
+		r->service);
+	if (n >= (int)sizeof(scope))
+		return -1;
+	if (!strcmp(k->scope, scope))
+		return 0;
+	k->scope[0] = 0;
+	snprintf(day, sizeof(day), "%.8s", r->time);
+	if (buf_printf(&first, "AWS4%s", secret) == 0 &&
+	    hmac(k->key, first.p, first.len, day) == 0 &&
+	    hmac(k->key, k->key, 32, r->region) == 0 &&
+	    hmac(k->key, k->key, 32, r->service) == 0 &&
+	    hmac(k->key, k->key, 32, "aws4_request") == 0) {
+		strcpy(k->scope, scope);
+		rc = 0;
+	}
+	if (first.p)
+		explicit_bzero(first.p, first.cap);
+	buf_free(&first);
+	return rc;
+}
+
+static void
+header_names(struct buf *out, const struct aws_request *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->n_headers; i++)
+		buf_printf(out, "%s%s", i ? ";" : "", r->headers[i].name);
+}
+
+static int
+canonical_hash(char out[AWS_HASH_TEXT], const struct aws_request *r, struct err *e)
+{
+	struct buf b = { 0 };
+	size_t i;
+	int rc;
+
+	buf_printf(&b, "%s\n%s\n%s\n", r->method, r->path, r->query);
+	for (i = 0; i < r->n_headers; i++)
+		buf_printf(&b, "%s:%s\n", r->headers[i].name, r->headers[i].value);
+	buf_chr(&b, '\n');
+	header_names(&b, r);
+	buf_printf(&b, "\n%s", r->payload);
+	rc = b.fail ? err_set(e, ERR_FAILED, "sign: out of memory") : aws_hash(out, b.p, b.len, e);
+	if (b.p)
+		explicit_bzero(b.p, b.cap);	/* a session token is among the headers */
+	buf_free(&b);
+	return rc;
+}
+
+int
+aws_sign(const struct aws_request *r, const char *id, const char *secret,
+	struct aws_sign_key *key, struct buf *out, struct err *e)
+{
+	char hash[AWS_HASH_TEXT], text[320];
+	unsigned char signature[32];
+
+	if (canonical_hash(hash, r, e) < 0)
+		return -1;
+	if (day_key(key, r, secret) < 0)
+		return err_set(e, ERR_FAILED, "sign: no key for region '%.64s'", r->region);
+	snprintf(text, sizeof(text), "AWS4-HMAC-SHA256\n%s\n%s\n%s", r->time, key->scope, hash);
+	if (hmac(signature, key->key, sizeof(key->key), text) < 0)
+		return err_set(e, ERR_FAILED, "sign: OpenSSL refused");
+	buf_printf(out, "AWS4-HMAC-SHA256 Credential=%s/%s,SignedHeaders=", id, key->scope);
+	header_names(out, r);
+	buf_str(out, ",Signature=");
+	buf_hex(out, signature, sizeof(signature));
+	return out->fail ? err_set(e, ERR_FAILED, "sign: out of memory") : 0;
+}
+
+void
+aws_sign_key_forget(struct aws_sign_key *key)
+{
+	explicit_bzero(key, sizeof(*key));
+}
