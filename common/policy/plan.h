@@ -28,10 +28,10 @@
  *
  * Order: the policy gives each entry a keep value; a parent is worth at least as
  * much as the best of its descendants (which are useless without it). Ascending;
- * among equals, older access first, then deeper first, then the lower index:
- * the same input gives the same plan.
+ * among equals, older access first, then leaves before what they hang on, then the
+ * lower index: the same input gives the same plan.
  *
- * Time is n log n, memory about 56 bytes an entry besides the entries.
+ * Time is n log n, memory at most 80 bytes an entry besides the entries.
  */
 #define PLAN_NONE UINT32_MAX
 

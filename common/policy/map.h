@@ -1,0 +1,48 @@
+#ifndef POLICY_MAP_H
+#define POLICY_MAP_H
+
+#include <stdint.h>
+
+/*
+ * 64-bit keys to 32-bit slots, inside this room. Open addressing with linear
+ * probing and deletion by shifting back, so no tombstones gather; or, when all
+ * keys are known to be small, a plain array.
+ */
+#define MAP_NONE UINT32_MAX
+
+struct map {
+	uint64_t *keys;		/* NULL when dense */
+	uint32_t *slots;	/* MAP_NONE: empty */
+	uint64_t mask;		/* hashed: room - 1; dense: room */
+	uint64_t n;
+};
+
+/* dense: keys are below it; 0: any keys. 0, or -1: no memory. */
+int map_open(struct map *m, uint64_t dense);
+void map_close(struct map *m);
+
+/* Keys of hashed maps may be chosen by strangers' prompts, but only through a
+ * cryptographic hash; a mixing step suffices against regular ones. */
+static inline uint64_t
+map_mix(uint64_t k)
+{
+	k = (k ^ (k >> 32)) * 0x9e3779b97f4a7c15ull;
+	return k ^ (k >> 29);
+}
+
+static inline uint32_t
+map_get(const struct map *m, uint64_t key)
+{
+	if (!m->keys)
+		return key < m->mask ? m->slots[key] : MAP_NONE;
+	for (uint64_t i = map_mix(key) & m->mask; m->slots[i] != MAP_NONE; i = (i + 1) & m->mask)
+		if (m->keys[i] == key)
+			return m->slots[i];
+	return MAP_NONE;
+}
+
+/* Set or replace; 0, or -1: no memory, or a key beyond the dense range. */
+int map_put(struct map *m, uint64_t key, uint32_t slot);
+void map_del(struct map *m, uint64_t key);	/* nothing when absent */
+
+#endif

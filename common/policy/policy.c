@@ -1,0 +1,141 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "policy/node.h"
+#include "policy/policies.h"
+
+/* The whole registry. */
+static const struct policy_ops *const policies[] = {
+	&policy_lru, &policy_fifo, &policy_lfu, &policy_s3fifo, &policy_sieve,
+	&policy_lru2, &policy_arc, &policy_2q, &policy_w_tinylfu, &policy_gdsf, &policy_cost,
+	&policy_length_aware, &policy_priority, &policy_size, &policy_ttl,
+};
+
+#define POLICIES (sizeof(policies) / sizeof(policies[0]))
+
+const struct policy_ops *
+policy_at(size_t i)
+{
+	return i < POLICIES ? policies[i] : NULL;
+}
+
+const struct policy_ops *
+policy_find(const char *name, struct err *e)
+{
+	struct buf names = { 0 };
+
+	for (size_t i = 0; i < POLICIES; i++)
+		if (!strcmp(policies[i]->name, name))
+			return policies[i];
+	for (size_t i = 0; i < POLICIES; i++)
+		buf_printf(&names, "%s%s", i ? " " : "", policies[i]->name);
+	err_set(e, ERR_USAGE, "policy '%s': not one of %s", name,
+		names.fail ? "ours" : buf_text(&names));
+	buf_free(&names);
+	return NULL;
+}
+
+const char *
+policy_name(const struct policy_ops *ops)
+{
+	return ops->name;
+}
+
+const char *
+policy_about(const struct policy_ops *ops)
+{
+	return ops->about;
+}
+
+unsigned
+policy_needs(const struct policy_ops *ops)
+{
+	return ops->needs;
+}
+
+int
+policy_tail_first(const struct policy_ops *ops)
+{
+	return ops->tail_first;
+}
+
+int
+policy_open(struct policy **out, const struct policy_ops *ops,
+	const struct policy_options *o, struct err *e)
+{
+	struct policy *p;
+
+	*out = NULL;
+	if (!o->capacity)
+		return err_set(e, ERR_USAGE, "policy '%s': a capacity of 0", ops->name);
+	p = calloc(1, ops->state);
+	if (!p)
+		return err_sys(e, "calloc");
+	p->ops = ops;
+	p->o = *o;
+	p->free = NODE_NONE;
+	if (map_open(&p->map, o->dense) < 0) {
+		err_sys(e, "policy '%s'", ops->name);
+		goto fail;
+	}
+	if (ops->open && ops->open(p, e) < 0)
+		goto fail;
+	*out = p;
+	return 0;
+fail:
+	policy_close(p);
+	return -1;
+}
+
+void
+policy_close(struct policy *p)
+{
+	if (!p)
+		return;
+	if (p->ops->close)
+		p->ops->close(p);
+	map_close(&p->map);
+	free(p->nodes);
+	free(p);
+}
+
+int
+policy_begin(struct policy *p, const struct policy_request *r, struct err *e)
+{
+	p->req = r;
+	return p->ops->begin ? p->ops->begin(p, e) : 0;
+}
+
+int
+policy_access(struct policy *p, uint32_t i, struct err *e)
+{
+	p->tick++;
+	return p->ops->access(p, i, map_get(&p->map, p->req->keys[i]), e);
+}
+
+int
+policy_has(const struct policy *p, uint64_t key)
+{
+	uint32_t at = map_get(&p->map, key);
+
+	return at != MAP_NONE && !p->nodes[at].ghost;
+}
+
+uint64_t
+policy_used(const struct policy *p)
+{
+	return p->used;
+}
+
+uint64_t
+policy_count(const struct policy *p)
+{
+	return p->count;
+}
+
+uint64_t
+policy_records(const struct policy *p)
+{
+	return p->map.n;
+}
