@@ -23,6 +23,7 @@ LDLIBS_ALL  = $(LDFLAGS) -pthread $(SAN:%=-fsanitize=%) $(shell $(PKG_CONFIG) --
 TOOLS  := $(notdir $(basename $(wildcard cmd/kv*.c)))
 SHARED := $(patsubst %.c,$(O)/%.o,$(filter-out $(TOOLS:%=cmd/%.c),$(wildcard cmd/*.c)))
 LIB    := $(patsubst %.c,$(O)/%.o,$(wildcard common/*/*.c))
+BENCH  := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 UNIT   := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*.c))
 FUZZ   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 SYSTEM := $(wildcard tests/*.t)
@@ -44,6 +45,10 @@ $(O)/unit/%: $(O)/tests/unit/%.o $(O)/libkv.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL) -lcmocka
 
+$(O)/bench/%: $(O)/tests/bench/%.o $(O)/libkv.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+
 unit: $(UNIT)
 	prove -e '' $(UNIT)
 
@@ -54,15 +59,23 @@ check: all $(UNIT)
 sanitize:
 	ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99 $(MAKE) O=out-san SAN=address,undefined CFLAGS='-O1 -g' check
 
+bench: all $(BENCH)
+	for b in $(filter-out %/lib.sh,$(wildcard tests/bench/*.sh)); do \
+		PATH="$(CURDIR)/$(O):$$PATH" KVTOOLS_OUT="$(CURDIR)/$(O)" sh "$$b" || exit; done
+
 lint:
 	tests/lint/layers.sh
 	tests/lint/size.sh
 	mandoc -Tlint -W warning man/*.[1-9]
-	shellcheck -x $(SYSTEM) $(shell git ls-files '*.sh' .ci/run)
+	shellcheck -x $(SYSTEM) $(shell git ls-files '*.sh' 'tests/server/rdma-*' .ci/run)
+
+# A small kernel with software RDMA for tests and benchmarks, built once (12 minutes of CPU).
+rdma-kernel:
+	tests/server/rdma-kernel
 
 clean:
 	rm -rf out out-*
 
 -include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
-.PHONY: all unit check sanitize lint clean
+.PHONY: all unit check sanitize bench lint clean rdma-kernel
 .PRECIOUS: $(O)/%.o

@@ -11,7 +11,7 @@
 #define LEVEL_MAX 19
 #define LEVEL_PLANES 0	/* parameters of our own, for planes at level 1: plane_params() */
 #define LEN_SIZE 4	/* of the length before a coded plane */
-#define SAMPLES 2048
+#define SAMPLES 1024
 
 struct codec_ctx {
 	ZSTD_CCtx *enc;
@@ -232,7 +232,7 @@ plane_encode(struct codec_ctx *x, const unsigned char *plane, size_t m, unsigned
 	size_t cap = m - m / 32;	/* less gain than that is not worth the decoding */
 
 	*out = 0;
-	if (room <= LEN_SIZE || (x->level == LEVEL_PLANES && !promising(plane, m)))
+	if (room <= LEN_SIZE)
 		return 0;
 	if (cap > room - LEN_SIZE)
 		cap = room - LEN_SIZE;
@@ -264,7 +264,9 @@ planes_encode(struct codec_ctx *x, const unsigned char *src, size_t n, unsigned 
 		planes[p] = x->scratch + p * m;
 	planes_split(planes, src, n, elem_size);
 	for (unsigned p = 0; p < elem_size; p++) {
-		if (plane_encode(x, planes[p], m, dst + pos, n - pos, &len, e) < 0)
+		len = 0;
+		if ((p == 0 || x->level != LEVEL_PLANES || promising(planes[p], m)) &&
+				plane_encode(x, planes[p], m, dst + pos, n - pos, &len, e) < 0)
 			return -1;
 		if (len) {
 			mask |= 1u << p;

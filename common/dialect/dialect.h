@@ -48,10 +48,10 @@ enum dialect_what {
 struct dialect_name {
 	const struct dialect *d;	/* the form this name has */
 	enum dialect_what what;
-	struct key key;		/* model as the name spells it; dtype "" where names have none */
-	char algo[64];		/* "blake3", "lmcache-builtin" (negative: sure), "opaque:FAMILY" */
+	struct key key;		/* model as the name spells it; dtype "" where names have none;
+				 * LMCache's tags are its salt: "name%value,name%value" */
+	char algo[64];		/* "opaque:lmcache": see key/algo.h */
 	int32_t layer;		/* layerwise objects; -1: all layers */
-	char tags[128];		/* LMCache "@tag%value..." as it stands; else "" */
 	unsigned char lossy;	/* '/' of the model was replaced by something ambiguous */
 };
 
@@ -88,7 +88,7 @@ struct dialect_opts {
 	const char *algo;		/* of the hashes in names; NULL: see dialect_name.algo */
 	uint64_t chunk_tokens;		/* 0: 256, or what config or body say */
 	enum layout layout;		/* of engine pages; LAYOUT_NONE: not known */
-	uint32_t block;			/* tokens a block of engine pages; 0: 16 */
+	uint32_t block;			/* tokens a block of engine pages; 0: not known */
 };
 
 /* The opts that stand in a URL's arguments: model=, algo=, chunk-tokens=, layout=, block=.
@@ -155,7 +155,7 @@ struct dialect_out {
 
 /* c is plain (no codec) and stays the caller's; the iovecs point into it where layouts agree.
  * Free out in any case. */
-int dialect_write(struct dialect_ctx *x, const struct chunk *c, struct pool *pool,
+int dialect_write(const struct dialect_ctx *x, const struct chunk *c, struct pool *pool,
 	struct dialect_out *out, struct err *e);
 void dialect_out_free(struct dialect_out *out, struct pool *pool);
 

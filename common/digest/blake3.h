@@ -6,7 +6,7 @@
 
 /*
  * BLAKE3, plain hash mode, 32 bytes of output (BLAKE3 paper, sections 2.1-2.6).
- * It names chunks. Portable C: about half a GB/s, and tokens are few bytes.
+ * It names chunks. Portable C: a few hundred MB/s, and tokens are few bytes.
  */
 #define BLAKE3_OUT 32
 

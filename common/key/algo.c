@@ -12,7 +12,8 @@
 enum form { FORM_OPAQUE, FORM_WORDS, FORM_CBOR, FORM_PICKLE, FORM_PYTHON };
 enum sum { SUM_NONE, SUM_BLAKE3, SUM_SHA256, SUM_XXH3 };
 enum cut { CUT_NOTHING, CUT_FIRST8, CUT_LAST8 };
-enum root { ROOT_CONSTANT, ROOT_OR_ZERO, ROOT_OR_UNKNOWN };	/* the last two: from the seed */
+/* All but the first come from the seed; without one they are 0 or unknown. */
+enum root { ROOT_CONSTANT, ROOT_OR_ZERO, ROOT_OR_ZERO_OLD, ROOT_OR_UNKNOWN };
 
 struct key_kind {
 	const char *name;
@@ -31,6 +32,10 @@ static const struct key_kind kinds[] = {
 	{ "lmcache-builtin", "A", FORM_PYTHON, SUM_NONE, THIRD_NONE, CUT_NOTHING, ROOT_OR_ZERO },
 	{ "lmcache-builtin", "B", FORM_PYTHON, SUM_NONE, THIRD_LEFT_OUT, CUT_NOTHING,
 	  ROOT_OR_ZERO },
+	{ "lmcache-builtin", "C-py3.10", FORM_PYTHON, SUM_NONE, THIRD_EMPTY, CUT_NOTHING,
+	  ROOT_OR_ZERO_OLD },
+	{ "lmcache-builtin", "B-py3.10", FORM_PYTHON, SUM_NONE, THIRD_LEFT_OUT, CUT_NOTHING,
+	  ROOT_OR_ZERO_OLD },
 	{ "lmcache-sha256_cbor", "C", FORM_CBOR, SUM_SHA256, THIRD_EMPTY, CUT_FIRST8,
 	  ROOT_OR_ZERO },
 	{ "lmcache-sha256_cbor", "C32", FORM_CBOR, SUM_SHA256, THIRD_EMPTY, CUT_NOTHING,
@@ -101,6 +106,20 @@ read_seed(struct key_algo *a, const char *seed, struct err *e)
 	return 0;
 }
 
+/* A word of a-z, 0-9 and '-' behind "opaque:". */
+static int
+read_family(struct key_algo *a, const char *text, const char *word, struct err *e)
+{
+	size_t n = strlen(word);
+
+	if (n == 0 || n >= sizeof(a->family) ||
+	    strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
+		return err_set(e, ERR_USAGE, "algorithm '%.80s': not known", text);
+	a->kind = find("opaque", 6, NULL, 0);
+	memcpy(a->family, word, n + 1);
+	return 0;
+}
+
 int
 key_algo_parse(struct key_algo *a, const char *text, struct err *e)
 {
@@ -108,6 +127,8 @@ key_algo_parse(struct key_algo *a, const char *text, struct err *e)
 	const char *rest = text + n, *variant = NULL;
 
 	memset(a, 0, sizeof(*a));
+	if (!strncmp(text, "opaque:", 7))
+		return read_family(a, text, text + 7, e);
 	if (*rest && strncmp(rest, ":seed=", 6) != 0) {
 		variant = rest + 1;
 		nv = strcspn(variant, ":");
@@ -126,21 +147,29 @@ key_algo_parse(struct key_algo *a, const char *text, struct err *e)
 char *
 key_algo_text(char out[KEY_ALGO_TEXT], const struct key_algo *a)
 {
-	snprintf(out, KEY_ALGO_TEXT, "%s%s%s%s%s", a->kind->name, *a->kind->variant ? ":" : "",
-		a->kind->variant, *a->seed ? ":seed=" : "", a->seed);
+	const char *second = *a->family ? a->family : a->kind->variant;
+
+	snprintf(out, KEY_ALGO_TEXT, "%s%s%s%s%s", a->kind->name, *second ? ":" : "", second,
+		*a->seed ? ":seed=" : "", a->seed);
 	return out;
 }
 
 int
 key_algo_equal(const struct key_algo *a, const struct key_algo *b)
 {
-	return a->kind == b->kind && !strcmp(a->seed, b->seed);
+	return a->kind == b->kind && !strcmp(a->seed, b->seed) && !strcmp(a->family, b->family);
 }
 
 int
 key_algo_seeded(const struct key_algo *a)
 {
 	return a->kind->root != ROOT_CONSTANT;
+}
+
+int
+key_algo_extra(const struct key_algo *a)
+{
+	return a->kind->third == THIRD_EXTRA;
 }
 
 size_t
@@ -232,7 +261,8 @@ seed_root(struct work *w, struct key_hash *out, const char *seed, struct err *e)
 	if (w->kind->form == FORM_PYTHON) {
 		if (num_u64(&v, seed, 0, UINT32_MAX, "seed", e) < 0)
 			return -1;
-		set_integer(out, python_hash_text((uint32_t)v, seed));
+		set_integer(out, python_hash_text((uint32_t)v, seed,
+			w->kind->root == ROOT_OR_ZERO_OLD));
 		return 0;
 	}
 	w->enc.len = 0;
@@ -340,7 +370,7 @@ check_chain(const struct key_chain *c, struct err *e)
 
 	if (c->chunk_tokens == 0)
 		return err_set(e, ERR_USAGE, "chunks of 0 tokens");
-	if (x && c->algo.kind->third != THIRD_EXTRA && (x->lora || x->salt || x->n_media))
+	if (x && !key_algo_extra(&c->algo) && (x->lora || x->salt || x->n_media))
 		return err_set(e, ERR_USAGE, "algorithm '%s': has no extra keys",
 			c->algo.kind->name);
 	if (width && c->parent.len && c->parent.len != width)

@@ -18,7 +18,8 @@
  *				Our default, and LMCache's server's
  *				(multiprocess/token_hasher.py, 0b2a1fc)
  * lmcache-builtin:C		CPython's hash() of (hash, tokens, ()); signed 64 bits.
- *				A: None for (), as CPython 3.12 hashes it; B: a pair
+ *				A: None for (), as CPython 3.12 hashes it; B: a pair;
+ *				C-py3.10, B-py3.10: with a seed, under CPython before 3.11
  * lmcache-sha256_cbor:C	SHA-256 over canonical CBOR, its first 8 bytes chained, printed.
  *				C32: all 32 bytes; A, B: as above, 32 bytes; A64: the last 8
  *				(LMCache v1/token_database.py, 00e744e and later)
@@ -26,7 +27,7 @@
  * vllm-sha256_cbor		the same over canonical CBOR
  * vllm-xxhash, -xxhash_cbor	XXH3-128 over the same encodings, 16 bytes
  *				(vLLM v1/core/kv_cache_utils.py, utils/hashing.py)
- * opaque			a name taken over from somewhere; never computed
+ * opaque[:FAMILY]		a name taken over from somewhere; never computed
  *
  * Without a seed LMCache's root is 0: that is LMCache without vLLM beside it. vLLM's
  * is random then, and only chains with a known parent can be computed.
@@ -40,6 +41,7 @@ struct key_kind;	/* a row of the table in algo.c */
 struct key_algo {
 	const struct key_kind *kind;
 	char seed[11];		/* PYTHONHASHSEED as written, "" if none */
+	char family[24];	/* opaque: whose name it is, "" if not said */
 };
 
 /* A variant left out is the first: C, or none. ERR_USAGE. */
@@ -53,6 +55,8 @@ int key_algo_equal(const struct key_algo *a, const struct key_algo *b);
 int key_algo_nth(struct key_algo *a, size_t i);
 /* Does a seed change its hashes? */
 int key_algo_seeded(const struct key_algo *a);
+/* Does it take extra keys? */
+int key_algo_extra(const struct key_algo *a);
 /* Bytes of its hashes; 0: opaque. */
 size_t key_algo_width(const struct key_algo *a);
 /* Are its hashes signed integers, printed with a '-' by LMCache? */

@@ -96,12 +96,23 @@ sip_round(uint64_t v[4])
 	v[2] = rotl(v[2], 32);
 }
 
-int64_t
-python_hash_text(uint32_t seed, const char *s)
+static void
+sip_word(uint64_t v[4], uint64_t m, int rounds)
 {
+	v[3] ^= m;
+	while (rounds-- > 0)
+		sip_round(v);
+	v[0] ^= m;
+}
+
+int64_t
+python_hash_text(uint32_t seed, const char *s, int old)
+{
+	const size_t outer = old ? 4 : 3;
+	const int inner = old ? 2 : 1;
 	size_t n = strlen(s), i;
 	uint8_t last[8] = { 0 };
-	uint64_t k[2], v[4], m;
+	uint64_t k[2], v[4];
 	int64_t h;
 
 	if (n == 0)
@@ -111,22 +122,14 @@ python_hash_text(uint32_t seed, const char *s)
 	v[1] = k[1] ^ UINT64_C(0x646f72616e646f6d);
 	v[2] = k[0] ^ UINT64_C(0x6c7967656e657261);
 	v[3] = k[1] ^ UINT64_C(0x7465646279746573);
-	for (i = 0; i + 8 <= n; i += 8) {
-		m = get_le64(s + i);
-		v[3] ^= m;
-		sip_round(v);
-		v[0] ^= m;
-	}
+	for (i = 0; i + 8 <= n; i += 8)
+		sip_word(v, get_le64(s + i), inner);
 	memcpy(last, s + i, n - i);
 	last[7] = (uint8_t)n;
-	m = get_le64(last);
-	v[3] ^= m;
-	sip_round(v);
-	v[0] ^= m;
+	sip_word(v, get_le64(last), inner);
 	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
+	for (i = 0; i < outer; i++)
+		sip_round(v);
 	h = (int64_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
 	return h == -1 ? -2 : h;
 }

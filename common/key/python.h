@@ -5,15 +5,16 @@
 #include <stdint.h>
 
 /* CPython's hash() on 64-bit systems, in the parts that LMCache's "builtin" algorithm
- * uses (CPython 3.11-3.13: Objects/tupleobject.c, Python/pyhash.c, longobject.c). */
+ * uses (CPython 3.9-3.13: Objects/tupleobject.c, Python/pyhash.c, longobject.c). */
 
 int64_t python_hash_int(int64_t v);
 
 /* hash(None): a constant since CPython 3.12, an address before. */
 #define PYTHON_HASH_NONE INT64_C(0xFCA86420)
 
-/* A str of one byte a character under PYTHONHASHSEED=seed: SipHash-1-3. */
-int64_t python_hash_text(uint32_t seed, const char *s);
+/* A str of one byte a character under PYTHONHASHSEED=seed: SipHash-1-3, or SipHash-2-4 if
+ * it is older than CPython 3.11. */
+int64_t python_hash_text(uint32_t seed, const char *s, int old);
 
 /* Tuples, member by member: begin, add hash(member) ..., end. */
 struct python_tuple {

@@ -25,10 +25,9 @@ struct fabric_ops {
 		struct err *e);			/* NULL: lanes come by hand() alone */
 	int (*hand)(struct fabric *f, struct conn *c, unsigned index, struct err *e);
 	int (*connect)(struct fabric **out, const struct fabric_opts *o, struct conn *control,
-		const void *ticket, size_t n, const unsigned char token[FABRIC_TOKEN],
-		struct err *e);
+		const struct fabric_hail *hail, struct err *e);
 	struct lane *(*lane)(struct fabric *f, unsigned i);
-	int files;
+	int (*files)(const struct fabric *f);		/* NULL: no */
 	const char *(*describe)(const struct fabric *f, char out[160]);
 	uint64_t (*line)(const struct fabric *f);	/* NULL: not known */
 	int (*grant)(struct fabric *f, uint32_t id, const struct block *b, size_t len,

@@ -58,6 +58,11 @@ struct fabric_opts {
 struct fabric;
 struct lane;
 
+/* The first bytes of a connection that is to be a lane; then come index (u32), zero (u32)
+ * and the session's token. The rest of kvwire(5) begins with another magic. */
+#define LANE_MAGIC "KVLANE\1\n"
+#define LANE_HELLO 32
+
 /* Bytes of a transfer on their way. p stays as it is until the sink acknowledged the whole
  * transfer or the fabric was closed. p NULL: take them from fd at fd_off, if fabric_files(). */
 struct lane_piece {
@@ -69,6 +74,9 @@ struct lane_piece {
 	uint64_t fd_off;
 	const unsigned char *grant;	/* what fabric_grant() gave at the sink */
 	size_t n_grant;
+	const struct block *block;	/* of the fabric's pool, that p lies in: registered once for
+					 * all its pieces; NULL: foreign memory, registered for this
+					 * piece alone, and lane_send() waits until it has left */
 };
 
 /* What a sink's lane thread calls, from that thread. */
@@ -100,9 +108,13 @@ int fabric_accept(struct fabric *f, const unsigned char token[FABRIC_TOKEN], str
 int fabric_hand(struct fabric *f, struct conn *c, unsigned index, struct err *e);
 
 /* Connecting side: open and connect all lanes. */
+struct fabric_hail {
+	const void *ticket;		/* as fabric_listen() made it at the other side */
+	size_t n_ticket;
+	const unsigned char *token;	/* FABRIC_TOKEN bytes */
+};
 int fabric_connect(struct fabric **out, enum transport t, const struct fabric_opts *o,
-	struct conn *control, const void *ticket, size_t n,
-	const unsigned char token[FABRIC_TOKEN], struct err *e);
+	struct conn *control, const struct fabric_hail *hail, struct err *e);
 
 enum transport fabric_transport(const struct fabric *f);
 unsigned fabric_lanes(const struct fabric *f);

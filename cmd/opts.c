@@ -1,0 +1,209 @@
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "base/par.h"
+#include "opts.h"
+#include "opts_help.h"
+#include "tool.h"
+
+char *opts_arg;
+struct conf *opts_conf;
+struct opts_common opts_common = { .mem = 1ull << 30, .progress = "auto", .progress_fd = -1 };
+
+enum {
+	O_HELP = OPT_COMMON, O_VERSION, O_COMPLETION, O_MEM, O_JSON, O_METRICS, O_DURATION,
+	O_BWLIMIT, O_PROGRESS, O_PROGRESS_FD, O_CONFIG,
+	O_SETTING		/* this and all above: handed to opts_conf */
+};
+
+const struct opt opts_shared[] = {
+	{ 'n', "dry-run", NULL, "only say what would be done", NULL },
+	{ 'j', "jobs", "N", "so many operations at once (0: automatic)", NULL },
+	{ 'o', "output", "FORM", "wide, name or tsv instead of the usual table", "wide name tsv" },
+	{ '0', "null", NULL, "names end with NUL instead of newline", NULL },
+	{ 'f', "force", NULL, "binary data even to or from a terminal", NULL },
+	{ 'q', "quiet", NULL, "no notes, only errors", NULL },
+	{ 'v', "verbose", NULL, "say more; twice, more still", NULL },
+	{ O_JSON, "json", NULL, "one JSON object a line, with its schema", NULL },
+	{ O_MEM, "mem", "SIZE", "memory for data in flight (default 1G)", NULL },
+	{ O_BWLIMIT, "bwlimit", "RATE", "no faster than this, like 500MB/s", NULL },
+	{ O_DURATION, "max-duration", "TIME", "stop after this time, like 20m", NULL },
+	{ O_METRICS, "metrics-file", "FILE", "write Prometheus metrics here at the end", "FILE" },
+	{ O_PROGRESS, "progress", "WHEN", "auto, plain, json or none", "auto plain json none" },
+	{ O_PROGRESS_FD, "progress-fd", "N", "progress lines to this descriptor", NULL },
+	{ O_CONFIG, "config", "FILE", "settings from this file", "FILE" },
+	{ O_SETTING, "endpoint-url", "URL", "S3 endpoint", NULL },
+	{ O_SETTING + 1, "region", "NAME", "S3 region", NULL },
+	{ O_SETTING + 2, "profile", "NAME", "AWS profile", NULL },
+	{ O_SETTING + 3, "ca-bundle", "FILE", "certificates to trust", "FILE" },
+	{ O_SETTING + 4, "retries", "N", "attempts after the first (default 8)", NULL },
+	{ O_SETTING + 5, "timeout", "TIME", "give up on a silent server after this", NULL },
+	{ O_SETTING + 6, "index", "URL", "index of last uses: a file, redis:// or auto", NULL },
+	{ O_SETTING + 7, "password-file", "FILE", "password of the store or peer", "FILE" },
+	{ O_SETTING + 8, "credential", "NAME", "file in $CREDENTIALS_DIRECTORY", NULL },
+	{ O_HELP, "help", NULL, "this text", NULL },
+	{ O_VERSION, "version", NULL, "the version", NULL },
+	{ O_COMPLETION, "completion", "SHELL", NULL, "bash zsh fish" },
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+void
+opts_bad(const char *fmt, ...)
+{
+	va_list ap;
+	char line[512];
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	tool_warn("%s (try '%s --help')", line, tool_name);
+	exit(2);
+}
+
+void
+opts_die(const struct err *e)
+{
+	exit(tool_fail(e));
+}
+
+static struct conf *
+settings(void)
+{
+	struct err e;
+
+	if (!opts_conf && conf_open(&opts_conf, NULL, &e) < 0)
+		opts_die(&e);
+	return opts_conf;
+}
+
+static const struct opt *
+by_id(const struct opt *t, int id)
+{
+	while (t->id && t->id != id)
+		t++;
+	return t->id ? t : NULL;
+}
+
+/* 1: done here */
+static int
+common(int id, const struct usage *u)
+{
+	struct opts_common *o = &opts_common;
+	struct err e = { 0 };
+	uint64_t v;
+	int rc = 0;
+
+	switch (id) {
+	case 'n': o->dry = 1; break;
+	case 'f': o->force = 1; break;
+	case '0': o->nul = 1; break;
+	case 'q': tool_verbose = -1; break;
+	case 'v': tool_verbose++; break;
+	case 'o': o->form = opts_arg; break;
+	case 'j':
+		rc = num_u64(&v, opts_arg, 0, 1024, "-j", &e);
+		o->jobs = (unsigned)v;
+		break;
+	case O_JSON: o->json = tool_json = 1; break;
+	case O_MEM: rc = num_size(&o->mem, opts_arg, "--mem", &e); break;
+	case O_BWLIMIT:
+		rc = num_rate(&o->bwlimit, opts_arg, "--bwlimit", &e);
+		if (rc == 0)
+			rc = conf_set(settings(), "bwlimit", opts_arg, &e);
+		break;
+	case O_DURATION: rc = num_duration(&o->max_duration, opts_arg, "--max-duration", &e); break;
+	case O_METRICS: o->metrics = opts_arg; break;
+	case O_PROGRESS:
+		o->progress = opts_arg;
+		if (!strstr("auto plain json none", opts_arg) || !*opts_arg)
+			rc = err_set(&e, ERR_USAGE, "--progress '%.20s': auto, plain, json or none",
+				opts_arg);
+		break;
+	case O_PROGRESS_FD:
+		rc = num_u64(&v, opts_arg, 0, 1 << 20, "--progress-fd", &e);
+		o->progress_fd = (int)v;
+		break;
+	case O_CONFIG:
+		conf_close(opts_conf);
+		opts_conf = NULL;
+		rc = conf_open(&opts_conf, opts_arg, &e);
+		break;
+	case O_HELP: opts_help(u); exit(tool_end());
+	case O_VERSION: printf("%s (kvtools) %s\n", tool_name, KVTOOLS_VERSION); exit(tool_end());
+	case O_COMPLETION: rc = opts_completion(u, opts_arg, &e); if (!rc) exit(tool_end()); break;
+	default:
+		return 0;
+	}
+	if (rc < 0)
+		opts_die(&e);
+	return 1;
+}
+
+/* getopt's tables out of ours; made once. */
+static struct option *
+long_options(const struct usage *u, char *letters, size_t size)
+{
+	const struct opt *tables[] = { u->options, opts_shared }, *o;
+	size_t n = 0, l = 0, t;
+	struct option *out = NULL;
+
+	for (t = 0; t < 2; t++) {
+		for (o = tables[t]; o->id; o++) {
+			struct option *more = realloc(out, (n + 2) * sizeof(*out));
+
+			if (!more)
+				opts_bad("out of memory");
+			out = more;
+			out[n++] = (struct option){ o->name, o->arg ? required_argument : 0, NULL,
+				o->id };
+			/* a tool's own letter hides the common one */
+			if (o->id > 255 || memchr(letters, o->id, l) || l + 4 > size)
+				continue;
+			letters[l++] = (char)o->id;
+			if (o->arg)
+				letters[l++] = ':';
+		}
+	}
+	if (!out)
+		opts_bad("no options");
+	out[n] = (struct option){ 0 };
+	letters[l] = 0;
+	return out;
+}
+
+int
+opts_next(int argc, char **argv, const struct usage *u)
+{
+	static struct option *longs;
+	static char letters[128];
+	const struct opt *o;
+	struct err e;
+	int c;
+
+	if (!longs) {
+		longs = long_options(u, letters + 1, sizeof(letters) - 1);
+		letters[0] = ':';
+		settings();
+	}
+	for (;;) {
+		c = getopt_long(argc, argv, letters, longs, NULL);
+		opts_arg = optarg;
+		if (c == -1)
+			return -1;
+		if (c == ':')
+			opts_bad("option '%s' needs an argument", argv[optind - 1]);
+		if (c == '?')
+			opts_bad("unknown option '%s'", argv[optind - 1]);
+		if (by_id(u->options, c))
+			return c;
+		if (common(c, u))
+			continue;
+		o = by_id(opts_shared, c);
+		if (conf_set(settings(), o->name, opts_arg, &e) < 0)
+			opts_die(&e);
+	}
+}

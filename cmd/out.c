@@ -1,0 +1,289 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/num.h"
+#include "opts.h"
+#include "out.h"
+#include "tool.h"
+
+enum form { TABLE, WIDE, TSV, NAME, JSON };
+
+struct out {
+	const char *schema;
+	const struct out_col *cols;
+	int n_cols, name_col;
+	enum form form;
+	struct buf cells;	/* NUL-terminated texts, rows of n_cols, while held back */
+	size_t rows;
+	int *width;
+};
+
+static enum form
+wanted(void)
+{
+	const char *f = opts_common.form;
+
+	if (opts_common.json)
+		return JSON;
+	if (f && !strcmp(f, "name"))
+		return NAME;
+	if (f && !strcmp(f, "wide"))
+		return WIDE;
+	if (f && strcmp(f, "tsv") != 0)
+		opts_bad("-o '%.20s': wide, name or tsv", f);
+	return f || !isatty(STDOUT_FILENO) ? TSV : TABLE;
+}
+
+int
+out_human(void)
+{
+	enum form f = wanted();
+
+	return f == TABLE || f == WIDE;
+}
+
+struct out *
+out_open(const char *schema, const struct out_col *cols, int n_cols, int name_col)
+{
+	struct out *o = calloc(1, sizeof(*o));
+
+	if (o)
+		o->width = calloc((size_t)n_cols, sizeof(*o->width));
+	if (!o || !o->width)
+		opts_bad("out of memory");
+	o->schema = schema;
+	o->cols = cols;
+	o->n_cols = n_cols;
+	o->name_col = name_col;
+	o->form = wanted();
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	return o;
+}
+
+/* Control characters could drive a terminal or break a line: they become '?'. */
+static void
+put_clean(struct buf *b, const char *s)
+{
+	for (; *s; s++)
+		buf_chr(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+}
+
+const char *
+out_safe(char *buf, uint64_t size, const char *text)
+{
+	uint64_t i;
+
+	for (i = 0; i + 1 < size && text[i]; i++)
+		buf[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+	buf[i] = 0;
+	return buf;
+}
+
+static void
+text_cell(const struct out *o, const struct out_col *c, union out_value v, struct buf *b)
+{
+	int people = o->form == TABLE || o->form == WIDE;
+	char t[NUM_TEXT + 8];
+
+	switch (c->type) {
+	case OUT_TEXT:
+		put_clean(b, v.s ? v.s : "-");
+		return;
+	case OUT_COUNT:
+		if (v.u == OUT_NONE)
+			buf_chr(b, '-');
+		else
+			buf_printf(b, "%" PRIu64, v.u);
+		return;
+	case OUT_SIZE:
+		if (v.u == OUT_NONE)
+			buf_chr(b, '-');
+		else if (people)
+			buf_str(b, num_size_text(t, v.u));
+		else
+			buf_printf(b, "%" PRIu64, v.u);
+		return;
+	case OUT_TIME:
+		buf_str(b, v.i ? clock_text(t, v.i) : "-");
+		return;
+	default:
+		break;
+	}
+	if (isnan(v.d))
+		buf_chr(b, '-');
+	else if (c->type == OUT_SHARE)
+		buf_printf(b, people ? "%.1f %%" : "%.4f", people ? v.d * 100 : v.d);
+	else if (c->type == OUT_AGE && people)
+		buf_str(b, num_duration_text(t, v.d));
+	else
+		buf_printf(b, "%.*f", c->type == OUT_AGE ? 0 : c->digits, v.d);
+}
+
+static void
+json_cell(const struct out_col *c, union out_value v, struct buf *b)
+{
+	char t[32];
+
+	switch (c->type) {
+	case OUT_TEXT:
+		if (v.s)
+			buf_json(b, v.s, strlen(v.s));
+		else
+			buf_str(b, "null");
+		return;
+	case OUT_COUNT:
+	case OUT_SIZE:
+		if (v.u == OUT_NONE)
+			buf_str(b, "null");
+		else
+			buf_printf(b, "%" PRIu64, v.u);
+		return;
+	case OUT_TIME:
+		if (v.i)
+			buf_printf(b, "\"%s\"", clock_text(t, v.i));
+		else
+			buf_str(b, "null");
+		return;
+	default:
+		if (!isfinite(v.d))
+			buf_str(b, "null");
+		else if (c->type == OUT_NUMBER && c->digits > 0)
+			buf_printf(b, "%.*f", c->digits, v.d);
+		else
+			buf_printf(b, "%.9g", v.d);
+	}
+}
+
+static int
+shown(const struct out *o, int i)
+{
+	return o->cols[i].wide == 0 || (o->cols[i].wide == 1 && o->form == WIDE);
+}
+
+static void
+json_row(struct out *o, const union out_value *v)
+{
+	struct buf b = { 0 };
+	int i;
+
+	buf_printf(&b, "{\"schema\":\"%s\"", o->schema);
+	for (i = 0; i < o->n_cols; i++) {
+		buf_printf(&b, ",\"%s\":", o->cols[i].name);
+		json_cell(&o->cols[i], v[i], &b);
+	}
+	buf_str(&b, "}\n");
+	fwrite(b.p, 1, b.len, stdout);
+	buf_free(&b);
+}
+
+static void
+tsv_row(struct out *o, const union out_value *v)
+{
+	struct buf b = { 0 };
+	int i, first = 1;
+
+	for (i = 0; i < o->n_cols; i++) {
+		if (o->form == NAME ? i != o->name_col : !shown(o, i))
+			continue;
+		if (!first)
+			buf_chr(&b, '\t');
+		first = 0;
+		text_cell(o, &o->cols[i], v[i], &b);
+	}
+	buf_chr(&b, o->form == NAME && opts_common.nul ? 0 : '\n');
+	fwrite(b.p, 1, b.len, stdout);
+	buf_free(&b);
+}
+
+void
+out_row(struct out *o, const union out_value *v)
+{
+	int i;
+
+	if (o->form == JSON) {
+		json_row(o, v);
+		return;
+	}
+	if (o->form == TSV || o->form == NAME) {
+		tsv_row(o, v);
+		return;
+	}
+	for (i = 0; i < o->n_cols; i++) {
+		size_t start = o->cells.len;
+
+		if (!shown(o, i))
+			continue;
+		text_cell(o, &o->cols[i], v[i], &o->cells);
+		if ((int)(o->cells.len - start) > o->width[i])
+			o->width[i] = (int)(o->cells.len - start);
+		buf_chr(&o->cells, 0);
+	}
+	o->rows++;
+}
+
+static void
+cell(const struct out *o, int i, const char *text, int last)
+{
+	if (o->cols[i].type != OUT_TEXT)
+		printf("%*s%s", o->width[i], text, last ? "" : "  ");
+	else if (last)
+		printf("%s", text);
+	else
+		printf("%-*s  ", o->width[i], text);
+}
+
+static void
+table(struct out *o)
+{
+	const char *p = buf_text(&o->cells);
+	int i, last = 0;
+	size_t r;
+
+	for (i = 0; i < o->n_cols; i++) {
+		if (!shown(o, i))
+			continue;
+		last = i;
+		if ((int)strlen(o->cols[i].head) > o->width[i])
+			o->width[i] = (int)strlen(o->cols[i].head);
+	}
+	for (i = 0; i < o->n_cols; i++)
+		if (shown(o, i))
+			cell(o, i, o->cols[i].head, i == last);
+	putchar('\n');
+	for (r = 0; p && r < o->rows; r++) {
+		for (i = 0; i < o->n_cols; i++) {
+			if (!shown(o, i))
+				continue;
+			cell(o, i, p, i == last);
+			p += strlen(p) + 1;
+		}
+		putchar('\n');
+	}
+}
+
+void
+out_close(struct out *o)
+{
+	if (!o)
+		return;
+	if (o->form == TABLE || o->form == WIDE)
+		table(o);
+	buf_free(&o->cells);
+	free(o->width);
+	free(o);
+}
+
+void
+out_summary(const char *tool, const char *members, int to_stderr)
+{
+	if (!opts_common.json)
+		return;
+	fprintf(to_stderr ? stderr : stdout, "{\"schema\":\"kv.summary/1\",\"tool\":\"%s\",%s,"
+		"\"exit\":\"%s\"}\n", tool, members, err_word(tool_mark(ERR_NONE)));
+}

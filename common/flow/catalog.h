@@ -1,0 +1,105 @@
+#ifndef FLOW_CATALOG_H
+#define FLOW_CATALOG_H
+
+#include "chunk/chunk.h"
+#include "conf/conf.h"
+#include "dialect/dialect.h"
+#include "store/store.h"
+
+/*
+ * What a store holds, as compact rows in memory (about 100 bytes a chunk), sorted so that the
+ * ranks of one chunk stand together. Listings are made in parallel, from names and
+ * sizes alone; headers are read when asked for.
+ */
+struct place {			/* a store and how its objects are to be read */
+	struct store *store;
+	const struct dialect *dialect;	/* never NULL after place_open() */
+	struct dialect_ctx *ctx;
+	char detected[160];	/* what was detected and should be said aloud; "" if told */
+	int native;
+};
+
+/* Open a store by URL, "@name" resolved, ?dialect= and its arguments taken. Without ?dialect=
+ * the dialect is detected when flags say it is only read (an empty store is native). */
+int place_open(struct place *p, const char *url, const struct store_opts *o, struct err *e);
+void place_close(struct place *p);
+
+/* Which chunks. Zero selects all. Texts are the caller's. */
+struct select {
+	const char *model;	/* shell pattern, also matched against '/' written as '_' or '-' */
+	const char *dtype;
+	int64_t tp, rank;	/* -1: any. (select_init) */
+	const char *tenant;	/* NULL: any */
+	double older_s, newer_s;	/* 0: any */
+	uint64_t larger, smaller;	/* 0: any */
+	const char *const *include, *const *exclude;	/* patterns of object names; NULL ends */
+	const char *const *prefixes;	/* hash prefixes; NULL: any */
+	size_t n_prefixes;
+};
+void select_init(struct select *s);
+
+struct cat_group {		/* what the chunks of a listing share */
+	char model[256], salt[129], dtype[16];
+	uint32_t tp, group;
+	char algo[64];
+	int lossy;		/* model's '/' cannot be told from others */
+};
+
+struct cat_row {
+	struct key_hash hash;
+	uint32_t group;		/* index of groups */
+	uint32_t rank;
+	int32_t layer;		/* layerwise objects of other dialects; -1 */
+	uint32_t name;		/* offset in names; CAT_NATIVE: made from the key */
+	uint64_t size;
+	int64_t mtime_s, atime_s;
+	float ttl_s;		/* -1: none */
+};
+#define CAT_NATIVE UINT32_MAX
+
+struct catalog {
+	struct cat_group *groups;
+	size_t n_groups;
+	struct cat_row *rows;		/* sorted: group, hash, rank, layer */
+	size_t n;
+	struct buf names;
+	uint64_t bytes;			/* of all rows */
+	uint64_t foreign, foreign_bytes;	/* objects that are no chunks */
+	uint64_t litter;
+};
+
+/* List a place. jobs 0: what the store likes. */
+int catalog_read(struct catalog *c, struct place *p, const struct select *s, unsigned jobs,
+	struct err *e);
+void catalog_free(struct catalog *c);
+
+/* A row's object name appended to out, and its key. */
+int catalog_name(const struct catalog *c, const struct cat_row *r, struct buf *out);
+void catalog_key(const struct catalog *c, const struct cat_row *r, struct key *out);
+
+/* Rows [i, end) are the ranks (and layers) of one chunk. */
+size_t catalog_chunk_end(const struct catalog *c, size_t i);
+/* Different ranks among them. */
+unsigned catalog_ranks(const struct catalog *c, size_t i, size_t end);
+
+/* What a header tells, for rows of native places. */
+struct cat_head {
+	struct key_hash parent;
+	uint64_t first_token;	/* CHUNK_UNKNOWN */
+	uint32_t tokens, chunk_tokens;
+	int64_t created, expires, priority;
+	unsigned char state;	/* 0 ok, else an enum err_kind */
+	unsigned char coded;	/* has a codec */
+};
+
+/* Read the 4 KiB headers of all rows, in parallel, seals checked; heads[i] belongs to rows[i],
+ * to be freed. Bad ones have their state; vanished ones ERR_ABSENT. */
+int catalog_heads(const struct catalog *c, struct place *p, unsigned jobs,
+	struct cat_head **heads, struct err *e);
+
+/* Chain by chain: order[k] is an index of rows; parents before children, chains sorted by the
+ * hash of their root, ranks of a chunk together. heads may be NULL: order of rows. To be freed. */
+int catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **order,
+	struct err *e);
+
+#endif
