@@ -352,9 +352,11 @@ codec_decode_part(struct codec_ctx *x, enum codec_kind kind, const void *src, si
 			memcpy(dst, src, n);
 		return 0;
 	}
-	if (len > n || kind == CODEC_NONE)
+	if (len > n)
 		return err_set(e, ERR_CORRUPT, "coded part: %zu bytes for %zu", len, n);
 	if (kind == CODEC_PLANES_ZSTD)
 		return planes_decode(x, src, len, dst, n, e);
-	return frame_decode(x, src, len, dst, n, e);
+	if (kind == CODEC_ZSTD)
+		return frame_decode(x, src, len, dst, n, e);
+	return err_set(e, ERR_CORRUPT, "coded part: no codec to decode it");
 }

@@ -2,10 +2,8 @@
 
 /* Bytes only, so the order of bytes in the machine does not matter; plain loops over
  * restricted pointers become vector code, which gcc does from -O3 on. */
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define VECTORS __attribute__((optimize("O3")))
-#else
-#define VECTORS
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("O3")
 #endif
 
 /* The element's byte hi rotated left by one: its own bits, and the top bit of the next
@@ -19,14 +17,14 @@ planes_size_ok(unsigned elem_size)
 	return elem_size == 1 || elem_size == 2 || elem_size == 4;
 }
 
-VECTORS static void
+static void
 split1(unsigned char *restrict p0, const unsigned char *restrict s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		p0[i] = LEFT(s[i], s[i]);
 }
 
-VECTORS static void
+static void
 split2(unsigned char *restrict p0, unsigned char *restrict p1,
 	const unsigned char *restrict s, size_t n)
 {
@@ -36,7 +34,7 @@ split2(unsigned char *restrict p0, unsigned char *restrict p1,
 	}
 }
 
-VECTORS static void
+static void
 split4(unsigned char *restrict p0, unsigned char *restrict p1, unsigned char *restrict p2,
 	unsigned char *restrict p3, const unsigned char *restrict s, size_t n)
 {
@@ -48,14 +46,14 @@ split4(unsigned char *restrict p0, unsigned char *restrict p1, unsigned char *re
 	}
 }
 
-VECTORS static void
+static void
 merge1(unsigned char *restrict d, const unsigned char *restrict p0, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		d[i] = RIGHT(p0[i], p0[i]);
 }
 
-VECTORS static void
+static void
 merge2(unsigned char *restrict d, const unsigned char *restrict p0,
 	const unsigned char *restrict p1, size_t n)
 {
@@ -65,7 +63,7 @@ merge2(unsigned char *restrict d, const unsigned char *restrict p0,
 	}
 }
 
-VECTORS static void
+static void
 merge4(unsigned char *restrict d, const unsigned char *restrict p0,
 	const unsigned char *restrict p1, const unsigned char *restrict p2,
 	const unsigned char *restrict p3, size_t n)

@@ -303,6 +303,7 @@ hostile_parts(void **state)
 			n == 192 || n == len ? 0 : -1);
 	assert_int_equal(decode_copy(CODEC_NONE, coded, len, 192), -1);
 	assert_int_equal(decode_copy(CODEC_NONE, coded, len, len), 0);
+	assert_int_equal(decode_copy(CODEC_AUTO, coded, len, 192), -1);
 	assert_int_equal(decode_copy(CODEC_ZSTD, coded, len, 192), -1);
 	for (size_t bit = 0; bit < 8 * len; bit++) {	/* must not harm; may decode */
 		memcpy(bad, coded, len);
