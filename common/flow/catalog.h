@@ -19,9 +19,12 @@ struct place {			/* a store and how its objects are to be read */
 	int native;
 };
 
-/* Open a store by URL, "@name" resolved, ?dialect= and its arguments taken. Without ?dialect=
- * the dialect is detected when flags say it is only read (an empty store is native). */
-int place_open(struct place *p, const char *url, const struct store_opts *o, struct err *e);
+/* Open a store by URL, "@name" resolved, ?dialect= and its arguments taken; hints (may be NULL)
+ * are what the command line tells of bodies. Without ?dialect= the dialect is detected for
+ * reading (an empty store is native); writing is native then, and ERR_USAGE where a store
+ * holds something else. */
+int place_open(struct place *p, const char *url, const struct store_opts *o,
+	const struct dialect_opts *hints, struct err *e);
 void place_close(struct place *p);
 
 /* Which chunks. Zero selects all. Texts are the caller's. */
@@ -37,6 +40,11 @@ struct select {
 	size_t n_prefixes;
 };
 void select_init(struct select *s);
+/* Does a chunk with this key, object name, size and write time belong? name may be NULL. */
+int select_match(const struct select *s, const struct key *k, const char *name, uint64_t size,
+	int64_t mtime_s);
+/* Only what all rows of a group share. */
+int select_group(const struct select *s, const struct key *k);
 
 struct cat_group {		/* what the chunks of a listing share */
 	char model[256], salt[129], dtype[16];

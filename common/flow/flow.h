@@ -11,10 +11,12 @@
  * change them in parallel; a sink takes them, in order if it must. Memory is the pool's bound;
  * every chunk is verified before it is passed on.
  */
+struct source;
 struct flow_item {
 	uint64_t ticket;	/* 0, 1, 2 ... in the source's order */
 	struct chunk chunk;
 	size_t index;		/* the source's own */
+	struct source *from;	/* source_cat: which of its sources */
 	int drop;		/* a step took it out: not an error, not put */
 };
 
@@ -45,6 +47,7 @@ struct sink_ops {
 struct flow_step {
 	int (*run)(void *ctx, struct pool *pool, struct flow_item *it, struct err *e);
 	void *ctx;
+	void (*free)(struct flow_step *s);
 	struct flow_step *next;
 };
 
@@ -77,7 +80,7 @@ int flow_copy(struct source *from, struct sink *to, struct flow_opts *o, struct 
 /* ---- ends ---- */
 
 /* A stream on a descriptor (kvstream(5)); fd stays the caller's. */
-int source_stream(struct source **out, int fd, struct pool **pool, struct err *e);
+int source_stream(struct source **out, int fd, struct err *e);
 int sink_stream(struct sink **out, int fd, struct err *e);
 
 /* Objects of a place: rows order[0..n) of the catalog, which all stay the caller's. */
@@ -91,7 +94,7 @@ struct place_put {
 };
 int sink_place(struct sink **out, struct place *p, const struct place_put *how, struct err *e);
 
-/* gen:MODEL?tokens=N&seed=S[&chunk-tokens=N&tp=N&dtype=..]: deterministic chunks with the
+/* gen:MODEL?tokens=N&seed=S[&chunk-tokens=N&tp=N&dtype=..&tail=1]: deterministic chunks with the
  * statistics of real KV. Same arguments, same bytes, everywhere. */
 int source_gen(struct source **out, const char *url, struct err *e);
 

@@ -1,0 +1,22 @@
+#ifndef CHUNK_CODING_H
+#define CHUNK_CODING_H
+
+#include "chunk/chunk.h"
+#include "codec/codec.h"
+
+/*
+ * Coded payloads of whole chunks: each layer-half (K or V of one layer) is a part of its own.
+ * Decoding gives back the chunk's original bytes, header included, since headers are
+ * canonical; a chunk whose header is not (another writer's) is left uncoded.
+ */
+
+/* Code a plain chunk in place. Left as it is: what is coded already, what would not shrink,
+ * a codec of CODEC_NONE. 0 or -1. */
+int chunk_encode(struct codec_ctx *x, struct codec c, struct chunk *k, struct pool *p,
+	struct err *e);
+
+/* Back to the plain chunk, checked against its raw_digest; a plain one stays as it is. The
+ * payload itself must have been verified (chunk_verify()). */
+int chunk_decode(struct codec_ctx *x, struct chunk *k, struct pool *p, struct err *e);
+
+#endif

@@ -1,0 +1,220 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/par.h"
+#include "flow/catalog.h"
+
+struct heads {
+	const struct catalog *c;
+	struct place *p;
+	struct cat_head *v;
+};
+
+#define BATCH 64	/* headers a job reads with one buffer */
+
+static void
+fill(struct cat_head *out, const struct chunk_head *h, const struct cat_row *r)
+{
+	out->parent = h->parent;
+	out->first_token = h->first_token;
+	out->tokens = (uint32_t)h->tokens;
+	out->chunk_tokens = (uint32_t)h->chunk_tokens;
+	out->created = h->created;
+	out->expires = h->expires;
+	out->priority = h->priority;
+	out->coded = *h->codec != 0;
+	if (key_hash_cmp(&h->key.hash, &r->hash) || h->key.rank != r->rank ||
+	    h->region + h->payload != r->size)
+		out->state = ERR_CORRUPT;
+}
+
+static int
+read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct err *e)
+{
+	struct store_get g = { .out = b };
+	struct chunk_head head;
+	size_t region;
+
+	b->len = name->len = 0;
+	if (catalog_name(h->c, &h->c->rows[i], name) < 0 || !buf_text(name))
+		return err_set(e, ERR_FAILED, "out of memory");
+	if (store_get(h->p->store, name->p, 0, CHUNK_ALIGN, &g, e) < 0)
+		return -1;
+	if (b->len < CHUNK_ALIGN)
+		return err_set(e, ERR_CORRUPT, "truncated");
+	region = chunk_region(b->p, e);
+	if (region > CHUNK_ALIGN && region <= b->cap) {
+		b->len = 0;
+		if (store_get(h->p->store, name->p, 0, region, &g, e) < 0)
+			return -1;
+	}
+	if (!region || chunk_head_parse(&head, b->p, b->len, e) < 0) {
+		if (region)
+			chunk_head_free(&head);
+		return -1;
+	}
+	fill(&h->v[i], &head, &h->c->rows[i]);
+	chunk_head_free(&head);
+	return 0;
+}
+
+static int
+read_batch(void *ctx, size_t batch, struct err *e)
+{
+	struct heads *h = ctx;
+	size_t i = batch * BATCH, end = i + BATCH < h->c->n ? i + BATCH : h->c->n;
+	struct block b = { .cap = CHUNK_HEADER_MAX };
+	struct buf name = { 0 };
+	int rc = 0;
+
+	b.p = aligned_alloc(CHUNK_ALIGN, b.cap);	/* touched as far as it is used */
+	if (!b.p)
+		return err_set(e, ERR_FAILED, "out of memory");
+	for (; i < end && rc == 0; i++) {
+		struct err why;
+
+		if (read_one(h, i, &b, &name, &why) == 0)
+			continue;
+		h->v[i].state = (unsigned char)why.kind;
+		/* bad data and vanished objects are states; an unreachable store is the end */
+		if (why.kind != ERR_CORRUPT && why.kind != ERR_ABSENT) {
+			if (e)
+				*e = why;
+			rc = -1;
+		}
+	}
+	free(b.p);
+	buf_free(&name);
+	return rc;
+}
+
+int
+catalog_heads(const struct catalog *c, struct place *p, unsigned jobs, struct cat_head **heads,
+	struct err *e)
+{
+	struct heads h = { .c = c, .p = p };
+	size_t i;
+
+	*heads = NULL;
+	h.v = calloc(c->n + 1, sizeof(*h.v));
+	if (!h.v)
+		return err_set(e, ERR_FAILED, "out of memory");
+	for (i = 0; i < c->n; i++)
+		h.v[i].first_token = CHUNK_UNKNOWN;
+	if (p->native && par_each((c->n + BATCH - 1) / BATCH, jobs ? jobs : store_jobs(p->store),
+	    read_batch, &h, e) < 0) {
+		free(h.v);
+		return -1;
+	}
+	*heads = h.v;
+	return 0;
+}
+
+/* The chunks (first rows of runs of ranks), as a forest over parents in the same group. */
+struct forest {
+	const struct catalog *c;
+	const struct cat_head *heads;
+	size_t *first_child, *next;	/* by row; SIZE_MAX: none */
+	size_t *order, n;
+};
+
+/* First row of the chunk with this hash in a group, or SIZE_MAX. Rows are sorted. */
+static size_t
+find(const struct catalog *c, uint32_t group, const struct key_hash *h)
+{
+	size_t lo = 0, hi = c->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct cat_row *r = &c->rows[mid];
+
+		if (r->group < group || (r->group == group && key_hash_cmp(&r->hash, h) < 0))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < c->n && c->rows[lo].group == group && !key_hash_cmp(&c->rows[lo].hash, h) ?
+		lo : SIZE_MAX;
+}
+
+static void
+emit(struct forest *f, size_t row)
+{
+	size_t end = catalog_chunk_end(f->c, row);
+
+	while (row < end)
+		f->order[f->n++] = row++;
+}
+
+/* Depth first without recursion: chains are long. A loop of parents, which only damaged or
+ * forged headers can make, is never reached from a root; its rows follow at the end. */
+static void
+walk(struct forest *f, size_t root, size_t *stack, unsigned char *done)
+{
+	size_t n = 0;
+
+	stack[n++] = root;
+	while (n > 0) {
+		size_t row = stack[--n], child;
+
+		if (done[row])
+			continue;
+		done[row] = 1;
+		emit(f, row);
+		for (child = f->first_child[row]; child != SIZE_MAX; child = f->next[child])
+			stack[n++] = child;
+	}
+}
+
+static void
+link_parents(struct forest *f, unsigned char *is_child)
+{
+	const struct catalog *c = f->c;
+	size_t i, end, parent;
+
+	for (i = 0; i < c->n; i++)
+		f->first_child[i] = f->next[i] = SIZE_MAX;
+	for (i = 0; i < c->n; i = end) {
+		end = catalog_chunk_end(c, i);
+		if (!f->heads || !f->heads[i].parent.len)
+			continue;
+		parent = find(c, c->rows[i].group, &f->heads[i].parent);
+		if (parent == SIZE_MAX || parent == i)
+			continue;
+		/* pushed in ascending order, popped in descending: put in front, so that the
+		 * smallest hash comes out first */
+		f->next[i] = f->first_child[parent];
+		f->first_child[parent] = i;
+		is_child[i] = 1;
+	}
+}
+
+int
+catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **order,
+	struct err *e)
+{
+	struct forest f = { .c = c, .heads = heads };
+	unsigned char *marks = calloc(2 * c->n + 1, 1), *done = marks ? marks + c->n : NULL;
+	size_t *work = malloc((4 * c->n + 1) * sizeof(*work)), i;
+
+	if (!marks || !work) {
+		free(marks);
+		free(work);
+		return err_set(e, ERR_FAILED, "out of memory");
+	}
+	f.order = work;
+	f.first_child = work + c->n;
+	f.next = work + 2 * c->n;
+	link_parents(&f, marks);
+	for (i = 0; i < c->n; i = catalog_chunk_end(c, i))
+		if (!marks[i])
+			walk(&f, i, work + 3 * c->n, done);
+	for (i = 0; i < c->n; i = catalog_chunk_end(c, i))
+		if (!done[i])
+			walk(&f, i, work + 3 * c->n, done);
+	free(marks);
+	*order = realloc(work, (c->n + 1) * sizeof(*work));
+	if (!*order)
+		*order = work;
+	return 0;
+}
