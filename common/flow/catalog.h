@@ -105,6 +105,14 @@ struct cat_head {
 int catalog_heads(const struct catalog *c, struct place *p, unsigned jobs,
 	struct cat_head **heads, struct err *e);
 
+/* Row of the chunk (its first rank) with this hash in a group; SIZE_MAX: none. */
+size_t catalog_find(const struct catalog *c, uint32_t group, const struct key_hash *h);
+
+/* The chain that ends with the chunk at row head: rows of all its ranks, root first, in *order
+ * (to be freed), *n of them. *missing: the first parent that is not there (len 0: complete). */
+int catalog_chain(const struct catalog *c, struct place *p, size_t head, size_t **order, size_t *n,
+	struct key_hash *missing, struct err *e);
+
 /* Chain by chain: order[k] is an index of rows; parents before children, chains sorted by the
  * hash of their root, ranks of a chunk together. heads may be NULL: order of rows. To be freed. */
 int catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **order,

@@ -110,17 +110,8 @@ catalog_heads(const struct catalog *c, struct place *p, unsigned jobs, struct ca
 	return 0;
 }
 
-/* The chunks (first rows of runs of ranks), as a forest over parents in the same group. */
-struct forest {
-	const struct catalog *c;
-	const struct cat_head *heads;
-	size_t *first_child, *next;	/* by row; SIZE_MAX: none */
-	size_t *order, n;
-};
-
-/* First row of the chunk with this hash in a group, or SIZE_MAX. Rows are sorted. */
-static size_t
-find(const struct catalog *c, uint32_t group, const struct key_hash *h)
+size_t
+catalog_find(const struct catalog *c, uint32_t group, const struct key_hash *h)
 {
 	size_t lo = 0, hi = c->n;
 
@@ -136,6 +127,14 @@ find(const struct catalog *c, uint32_t group, const struct key_hash *h)
 	return lo < c->n && c->rows[lo].group == group && !key_hash_cmp(&c->rows[lo].hash, h) ?
 		lo : SIZE_MAX;
 }
+
+/* The chunks (first rows of runs of ranks), as a forest over parents in the same group. */
+struct forest {
+	const struct catalog *c;
+	const struct cat_head *heads;
+	size_t *first_child, *next;	/* by row; SIZE_MAX: none */
+	size_t *order, n;
+};
 
 static void
 emit(struct forest *f, size_t row)
@@ -178,7 +177,7 @@ link_parents(struct forest *f, unsigned char *is_child)
 		end = catalog_chunk_end(c, i);
 		if (!f->heads || !f->heads[i].parent.len)
 			continue;
-		parent = find(c, c->rows[i].group, &f->heads[i].parent);
+		parent = catalog_find(c, c->rows[i].group, &f->heads[i].parent);
 		if (parent == SIZE_MAX || parent == i)
 			continue;
 		/* pushed in ascending order, popped in descending: put in front, so that the
@@ -216,5 +215,70 @@ catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **o
 	*order = realloc(work, (c->n + 1) * sizeof(*work));
 	if (!*order)
 		*order = work;
+	return 0;
+}
+
+static void
+reverse(size_t *v, size_t n)
+{
+	size_t i, t;
+
+	for (i = 0; i < n / 2; i++) {
+		t = v[i];
+		v[i] = v[n - 1 - i];
+		v[n - 1 - i] = t;
+	}
+}
+
+/* From the head towards the root, so the order is made backwards. */
+static int
+climb(struct heads *h, size_t row, struct buf *order, struct key_hash *missing, struct err *e)
+{
+	const struct catalog *c = h->c;
+	struct block b = { .cap = CHUNK_HEADER_MAX };
+	struct buf name = { 0 };
+	size_t steps = 0, i;
+	int rc = 0;
+
+	b.p = aligned_alloc(CHUNK_ALIGN, b.cap);
+	if (!b.p)
+		return err_set(e, ERR_FAILED, "out of memory");
+	while (rc == 0 && row != SIZE_MAX) {
+		for (i = catalog_chunk_end(c, row); i-- > row;)
+			buf_add(order, &i, sizeof(i));
+		rc = read_one(h, row, &b, &name, e);
+		if (rc < 0 || !h->v[row].parent.len)
+			break;
+		if (++steps > c->n)
+			rc = err_set(e, ERR_CORRUPT, "chain: its parents form a loop");
+		i = catalog_find(c, c->rows[row].group, &h->v[row].parent);
+		if (i == SIZE_MAX)
+			*missing = h->v[row].parent;
+		row = i;
+	}
+	buf_free(&name);
+	free(b.p);
+	return rc;
+}
+
+int
+catalog_chain(const struct catalog *c, struct place *p, size_t head, size_t **order, size_t *n,
+	struct key_hash *missing, struct err *e)
+{
+	struct heads h = { .c = c, .p = p, .v = calloc(c->n + 1, sizeof(*h.v)) };
+	struct buf rows = { 0 };
+	int rc = h.v ? climb(&h, head, &rows, missing, e) :
+		err_set(e, ERR_FAILED, "out of memory");
+
+	free(h.v);
+	if (rc == 0 && rows.fail)
+		rc = err_set(e, ERR_FAILED, "out of memory");
+	if (rc < 0) {
+		buf_free(&rows);
+		return -1;
+	}
+	*n = rows.len / sizeof(size_t);
+	*order = (size_t *)(void *)rows.p;
+	reverse(*order, *n);
 	return 0;
 }

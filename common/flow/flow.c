@@ -105,6 +105,8 @@ load(struct run *r, struct flow_item *it, struct err *e)
 	}
 	atomic_fetch_add(&s->in, 1);
 	atomic_fetch_add(&s->bytes_in, it->chunk.mem.len);
+	if (it->chunk.head.key.rank == 0)
+		atomic_fetch_add(&s->tokens, it->chunk.head.tokens);
 	for (step = r->o->steps; step && !it->drop; step = step->next)
 		if (step->run(step->ctx, r->pool, it, e) < 0)
 			return -1;

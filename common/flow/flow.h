@@ -52,7 +52,7 @@ struct flow_step {
 };
 
 struct flow_stats {
-	_Atomic uint64_t in, bytes_in;		/* chunks loaded */
+	_Atomic uint64_t in, bytes_in, tokens;	/* chunks loaded */
 	_Atomic uint64_t put, bytes_put;	/* chunks stored or written */
 	_Atomic uint64_t skipped, bytes_skipped;	/* there already */
 	_Atomic uint64_t dropped;		/* taken out by a step */
@@ -90,6 +90,7 @@ int source_place(struct source **out, struct place *p, const struct catalog *c,
 /* Into a place. replace: put what is there already again. ttl_s: let the store expire it. */
 struct place_put {
 	int replace;
+	int dry;		/* only look what is there already */
 	double ttl_s;
 };
 int sink_place(struct sink **out, struct place *p, const struct place_put *how, struct err *e);

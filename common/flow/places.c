@@ -227,6 +227,19 @@ ttl_of(const struct place_sink *x, const struct chunk_head *h)
 	return x->how.ttl_s > 0 && (left == 0 || x->how.ttl_s < left) ? x->how.ttl_s : left;
 }
 
+/* 1 or 0, as a put would return; replacing puts in any case. */
+static int
+is_there(const struct place_sink *x, const char *name, struct err *e)
+{
+	struct store_item item;
+
+	if (x->how.replace)
+		return 0;
+	if (store_stat(x->p->store, name, &item, e) == 0)
+		return 1;
+	return e->kind == ERR_ABSENT ? 0 : -1;
+}
+
 static int
 put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 {
@@ -237,7 +250,9 @@ put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 
 	if (rc == 0 && !buf_text(&name))
 		rc = err_set(e, ERR_FAILED, "out of memory");
-	if (rc == 0) {
+	if (rc == 0 && x->how.dry) {
+		rc = is_there(x, name.p, e);
+	} else if (rc == 0) {
 		rc = store_put(x->p->store, name.p, &v, 1, &how, e);
 		if (rc < 0)
 			err_in(e, "%s", store_url(x->p->store));
@@ -260,7 +275,8 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struc
 	for (i = 0; rc >= 0 && i < out.n; i++) {
 		const struct dialect_object *o = &out.obj[i];
 
-		rc = store_put(x->p->store, o->name, o->iov, o->n_iov, o->once ? &once : &how, e);
+		rc = x->how.dry ? is_there(x, o->name, e) : store_put(x->p->store, o->name, o->iov,
+			o->n_iov, o->once ? &once : &how, e);
 		had = had && rc == 1;
 	}
 	dialect_out_free(&out, pool);

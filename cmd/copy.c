@@ -1,0 +1,168 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/par.h"
+#include "copy.h"
+#include "metrics.h"
+#include "opts.h"
+#include "progress.h"
+#include "tool.h"
+
+struct copy_import copy_import = { .chunk_tokens = 256 };
+
+int
+copy_is_file(const char *name)
+{
+	struct stat st;
+
+	return !strcmp(name, "-") || !strncmp(name, "gen:", 4) ||
+		(stat(name, &st) == 0 && !S_ISDIR(st.st_mode));
+}
+
+static struct source *
+told(const struct err *e)
+{
+	tool_fail(e);
+	return NULL;
+}
+
+struct source *
+copy_source(const char *name)
+{
+	struct source *s;
+	struct err e;
+	int fd = STDIN_FILENO;
+
+	if (!strncmp(name, "gen:", 4))
+		return source_gen(&s, name, &e) < 0 ? told(&e) : s;
+	if (!strcmp(name, "-")) {
+		if (tool_binary_in(opts_common.force, &e) < 0)
+			return told(&e);
+	} else {
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			err_sys(&e, "open '%s'", name);
+			e.kind = e.kind == ERR_ABSENT ? ERR_USAGE : e.kind;
+			return told(&e);
+		}
+		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	}
+	io_widen_pipe(fd);
+	return source_stream(&s, fd, &e) < 0 ? told(&e) : s;
+}
+
+void
+copy_add_step(struct flow_step **list, struct flow_step *s)
+{
+	while (*list)
+		list = &(*list)->next;
+	*list = s;
+}
+
+unsigned
+copy_jobs(const struct store *s)
+{
+	unsigned cores = par_cores();
+
+	if (opts_common.jobs)
+		return opts_common.jobs;
+	if (s && store_jobs(s) > 4)
+		return store_jobs(s);
+	return cores < 4 ? cores : 4;
+}
+
+/* The last chunk by ticket: the head of the last chain. */
+struct last {
+	struct flow_step base;
+	pthread_mutex_t lock;
+	uint64_t ticket;
+	struct key_hash hash;
+};
+
+static int
+note_last(void *ctx, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct last *l = ctx;
+
+	(void)pool, (void)e;
+	pthread_mutex_lock(&l->lock);
+	if (it->ticket >= l->ticket) {
+		l->ticket = it->ticket;
+		l->hash = it->chunk.head.key.hash;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return 0;
+}
+
+static void
+no_free(struct flow_step *s)
+{
+	(void)s;
+}
+
+struct watched {
+	const struct flow_stats *stats;
+	uint64_t chunks, bytes;
+};
+
+static void
+look(void *ctx, struct progress_now *now)
+{
+	const struct watched *w = ctx;
+
+	now->chunks = atomic_load(&w->stats->in);
+	now->chunks_total = w->chunks;
+	now->bytes_total = w->bytes;
+	now->bytes_in = atomic_load(&w->stats->bytes_in);
+	now->bytes_out = atomic_load(&w->stats->bytes_put);
+	now->skipped = atomic_load(&w->stats->skipped);
+}
+
+static void
+chunk_failed(void *ctx, const struct flow_item *it, const struct err *e)
+{
+	(void)ctx, (void)it;
+	tool_fail(e);
+}
+
+void
+copy_run(struct source *from, struct sink *to, struct flow_step *steps, int keep_going,
+	struct copy_result *r)
+{
+	struct last last = { .base = { note_last, &last, no_free, NULL },
+		.lock = PTHREAD_MUTEX_INITIALIZER };
+	struct flow_opts o = { .jobs = opts_common.jobs, .mem = opts_common.mem,
+		.keep_going = keep_going, .failed = chunk_failed, .stats = &r->stats,
+		.max_duration = opts_common.max_duration, .bwlimit = opts_common.bwlimit };
+	struct watched w = { &r->stats, from->chunks, from->bytes };
+	double start = clock_mono();
+	char hex[KEY_HEX];
+	struct err e = { 0 };
+
+	memset(r, 0, sizeof(*r));
+	copy_add_step(&steps, &last.base);
+	o.steps = steps;
+	progress_start(look, &w);
+	r->failed = flow_copy(from, to, &o, &e) < 0;
+	progress_stop();
+	r->seconds = clock_mono() - start;
+	r->timed_out = o.timed_out;
+	strcpy(r->last, "-");
+	if (last.hash.len)
+		snprintf(r->last, sizeof(r->last), "%.12s", key_hash_hex(hex, &last.hash));
+	step_free(steps);
+	if (r->failed)
+		tool_fail(&e);
+	if (r->timed_out)
+		tool_mark(ERR_PARTIAL);
+	metrics_copy(r);
+}

@@ -1,0 +1,41 @@
+#ifndef CMD_COPY_H
+#define CMD_COPY_H
+
+#include "flow/flow.h"
+
+/* What kvget and kvput share: sources from operands, the run with its progress and summary. */
+
+/* A stream, a file of tensors or gen: named by an operand; "-" is stdin. ends the program on
+ * wrong usage; NULL after tool_fail() otherwise. Descriptors stay open until exit. */
+struct source *copy_source(const char *name);
+
+/* How operands that are tensor files are to be read (--geometry, --tokens, --chunk-tokens ...). */
+struct copy_import {
+	const char *geometry, *tokens, *algo, *model;
+	uint64_t chunk_tokens;
+	int tail;
+};
+extern struct copy_import copy_import;
+
+/* Is this operand a file (not a store)? */
+int copy_is_file(const char *name);
+
+/* Append a step to the list. */
+void copy_add_step(struct flow_step **list, struct flow_step *s);
+
+struct copy_result {
+	struct flow_stats stats;
+	double seconds;
+	char last[KEY_SHORT];	/* hash of the last chunk, "-" */
+	int timed_out;
+	int failed;
+};
+
+/* Run with the common options, progress and metrics. Failures have been told (tool_fail). */
+void copy_run(struct source *from, struct sink *to, struct flow_step *steps, int keep_going,
+	struct copy_result *r);
+
+/* "--jobs" or what fits the store. */
+unsigned copy_jobs(const struct store *s);
+
+#endif

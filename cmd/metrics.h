@@ -1,0 +1,16 @@
+#ifndef CMD_METRICS_H
+#define CMD_METRICS_H
+
+#include "base/buf.h"
+#include "copy.h"
+
+/* --metrics-file: Prometheus text for the textfile collector, written whole or not at all,
+ * on failure too. Begin, add lines of your own ("kvtools_evict_..."), end writes it with run
+ * time, last success and exit code. Nothing happens without the option. */
+void metrics_begin(struct buf *b);
+void metrics_line(struct buf *b, const char *name, const char *labels, double value);
+void metrics_end(struct buf *b, double seconds);
+
+void metrics_copy(const struct copy_result *r);
+
+#endif
