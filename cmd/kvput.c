@@ -190,50 +190,55 @@ summary(const struct copy_result *r)
 	out_summary("kvput", json, 0);
 }
 
+/* The store; for a dry run into one yet to be made, an empty one. */
+static int
+open_store(struct place *p, const char *url, struct err *e)
+{
+	o.store.conf = opts_conf;
+	if (!opts_common.dry)
+		o.store.flags |= STORE_WRITE;
+	if (!opts_common.dry && strncmp(url, "s3:", 3) != 0)
+		o.store.flags |= STORE_CREATE;
+	o.how.dry = opts_common.dry;
+	if (place_open(p, url, &o.store, NULL, e) == 0)
+		return 0;
+	return opts_common.dry && e->kind == ERR_USAGE ? place_open(p, "mem:", &o.store, NULL, e) :
+		-1;
+}
+
 static void
 run(const char *url, char **names, int n)
 {
 	struct copy_result r;
-	struct flow_step *list = steps();
-	struct source *from = inputs(names, n);
+	struct flow_step *list;
+	struct source *from;
 	struct place p = { 0 };
 	struct sink *to;
 	struct err e;
 
-	if (!from)
-		goto free_steps;
-	o.store.conf = opts_conf;
-	o.store.flags |= opts_common.dry ? STORE_READ : STORE_WRITE;
-	if (!opts_common.dry && strncmp(url, "s3:", 3) != 0)
-		o.store.flags |= STORE_CREATE;
-	o.how.dry = opts_common.dry;
-	if (place_open(&p, url, &o.store, NULL, &e) < 0) {
-		/* a dry run into a directory yet to be made */
-		if (!opts_common.dry || e.kind != ERR_USAGE ||
-		    place_open(&p, "mem:", &o.store, NULL, &e) < 0) {
-			tool_fail(&e);
-			goto close_from;
-		}
+	if (open_store(&p, url, &e) < 0) {
+		tool_fail(&e);
+		return;
 	}
 	if (o.sweep && store_sweep(p.store, 600, opts_common.dry, NULL, NULL, &e) < 0)
 		tool_fail(&e);
-	if (!opts_common.jobs)
-		opts_common.jobs = copy_jobs(p.store);
-	if (!p.native && !o.compress)
+	opts_common.jobs = copy_jobs(p.store);
+	if (!p.native)		/* other engines' bodies are plain */
 		o.compress = "none";
+	from = inputs(names, n);
+	if (!from)
+		goto close_place;
+	list = steps();
 	if (sink_place(&to, &p, &o.how, &e) < 0) {
 		tool_fail(&e);
-		goto close_from;
+		step_free(list);
+		from->ops->close(from);
+		goto close_place;
 	}
 	copy_run(from, to, list, o.keep_going, &r);
 	summary(&r);
+close_place:
 	place_close(&p);
-	return;
-close_from:
-	place_close(&p);
-	from->ops->close(from);
-free_steps:
-	step_free(list);
 }
 
 int

@@ -1,0 +1,243 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/num.h"
+#include "copy.h"
+#include "opts.h"
+#include "out.h"
+#include "pick.h"
+#include "select_opts.h"
+#include "tool.h"
+
+enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT_FILE, FILL,
+	KEEP_GOING, DIRECT, GEOMETRY, TAIL, UNORDERED };
+
+static const struct opt options[] = {
+	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole", "FILE" },
+	SELECT_OPTIONS,
+	{ CHAIN, "chain", "HEAD", "the chain that ends with this chunk, root first", NULL },
+	{ TOKENS, "tokens", "FILE", "the chunks of this prompt, as far as they are there", "FILE" },
+	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
+	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
+	{ LIMIT, "limit", "SIZE", "no more than this", NULL },
+	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size", "chain newest oldest size" },
+	{ COMPRESS, "compress", "CODEC", "recode: none, zstd[:N], planes+zstd[:N] or auto",
+		"none zstd planes+zstd auto" },
+	{ FILL, "fill", "STORE", "put them into this store instead of a stream", "DIR" },
+	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
+	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
+	{ GEOMETRY, "geometry", "MODEL", "of tensor files and bare bodies: a model, config.json",
+		NULL },
+	{ TAIL, "tail", NULL, "keep the tail that fills no chunk (tensor files)", NULL },
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+static const struct usage usage = {
+	"kvget [options] SOURCE [NAME ...]",
+	"Writes chunks to standard output as a stream: those that are named (6 or more hex\n"
+	"digits) or selected, or all, chain by chain. SOURCE is a store, a stream or tensor file,\n"
+	"gen:MODEL, or - to filter standard input. Every byte is checked before it is passed on.",
+	options,
+	"  kvget ./store --chain 9ad0b1 > demo.kv\n"
+	"  kvget s3://bucket/kv --tokens prompt.json | kvput /nvme/kv\n"
+	"  kvget - --compress none < packed.kv > plain.kv",
+	"kvget(1)",
+};
+
+static struct {
+	struct select sel;
+	struct pick pick;
+	struct store_opts store;
+	const char *compress, *file, *fill, *geometry;
+	int keep_going;
+} o;
+
+static void
+option(int c)
+{
+	struct err e;
+	int rc = 0;
+
+	if (select_option(c, &o.sel))
+		return;
+	switch (c) {
+	case 'O': o.file = opts_arg; break;
+	case CHAIN: o.pick.chain = opts_arg; break;
+	case TOKENS: o.pick.tokens = copy_import.tokens = opts_arg; break;
+	case ALGO: o.pick.algo = copy_import.algo = opts_arg; break;
+	case CHUNK_TOKENS:
+		rc = num_u64(&copy_import.chunk_tokens, opts_arg, 1, 1 << 20, "--chunk-tokens", &e);
+		o.pick.chunk_tokens = copy_import.chunk_tokens;
+		break;
+	case LIMIT: rc = num_size(&o.pick.limit, opts_arg, "--limit", &e); break;
+	case SORT: rc = pick_sort(&o.pick, opts_arg, &e); break;
+	case COMPRESS: o.compress = opts_arg; break;
+	case FILL: o.fill = opts_arg; break;
+	case KEEP_GOING: o.keep_going = 1; break;
+	case DIRECT: o.store.flags |= STORE_DIRECT; break;
+	case GEOMETRY: o.geometry = copy_import.geometry = opts_arg; break;
+	case TAIL: copy_import.tail = 1; break;
+	}
+	if (rc < 0)
+		opts_die(&e);
+}
+
+/* A stream to a file appears whole: temporary beside it, then rename. */
+static char temp[PATH_MAX];
+
+static int
+open_file(void)
+{
+	int fd;
+
+	if (snprintf(temp, sizeof(temp), "%s.%ld.tmp", o.file, (long)getpid()) >= (int)sizeof(temp))
+		opts_bad("-O: path too long");
+	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		struct err e;
+
+		err_sys(&e, "create '%s'", temp);
+		opts_die(&e);
+	}
+	return fd;
+}
+
+static void
+close_file(int fd)
+{
+	struct err e;
+
+	if (tool_mark(ERR_NONE) == ERR_NONE || tool_mark(ERR_NONE) == ERR_PARTIAL) {
+		if (close(fd) == 0 && rename(temp, o.file) == 0)
+			return;
+		err_sys(&e, "write '%s'", o.file);
+		tool_fail(&e);
+	}
+	unlink(temp);
+}
+
+static int
+open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
+{
+	struct store_opts so = { .flags = STORE_WRITE | STORE_CREATE, .conf = opts_conf };
+	struct place_put how = { .dry = opts_common.dry };
+
+	*fd = STDOUT_FILENO;
+	if (opts_common.dry && !o.fill)
+		o.fill = "null:";
+	if (o.fill) {
+		if (place_open(fill, o.fill, &so, NULL, e) < 0)
+			return -1;
+		return sink_place(to, fill, &how, e);
+	}
+	if (o.file)
+		*fd = open_file();
+	else if (tool_binary_out(opts_common.force, e) < 0)
+		return -1;
+	io_widen_pipe(*fd);
+	return sink_stream(to, *fd, e);
+}
+
+static void
+summary(const struct copy_result *r)
+{
+	char size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
+	const struct flow_stats *s = &r->stats;
+	uint64_t chunks = o.fill ? s->put : s->in - s->dropped;
+
+	tool_note("%s%" PRIu64 " chunks, %" PRIu64 " tokens, %s in %s (%s)%s%s",
+		opts_common.dry ? "would get " : "", chunks, s->tokens,
+		num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
+		num_rate_text(rate, (double)s->bytes_in / (r->seconds > 0 ? r->seconds : 1)),
+		r->timed_out ? "; time limit reached" : "", s->skipped ? "" : "");
+	if (s->skipped || s->vanished || s->failed)
+		tool_note("skipped %" PRIu64 " (there already), vanished %" PRIu64 ", failed %"
+			PRIu64, s->skipped, s->vanished, s->failed);
+	snprintf(json, sizeof(json), "\"chunks\":%" PRIu64 ",\"tokens\":%" PRIu64
+		",\"bytes\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"vanished\":%" PRIu64
+		",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"head\":\"%s\"", chunks, s->tokens,
+		s->bytes_in, s->skipped, s->vanished, s->failed, r->seconds, r->last);
+	out_summary("kvget", json, 1);
+}
+
+static struct flow_step *
+steps(int filter)
+{
+	struct flow_step *list = NULL, *s;
+	struct err e;
+
+	if (filter) {
+		if (step_select(&s, &o.sel, &e) < 0)
+			opts_die(&e);
+		copy_add_step(&list, s);
+	}
+	if (o.compress) {
+		if (step_recode(&s, o.compress, &e) < 0)
+			opts_die(&e);
+		copy_add_step(&list, s);
+	}
+	return list;
+}
+
+static void
+run(const char *url)
+{
+	struct place from_place = { 0 }, fill = { 0 };
+	struct picked picked = { 0 };
+	struct source *from = NULL;
+	struct copy_result r;
+	struct sink *to;
+	struct err e;
+	int filter = copy_is_file(url), fd;
+
+	o.store.conf = opts_conf;
+	if (filter)
+		from = copy_source(url);
+	else if (pick_open(&from_place, url, &o.store, o.geometry, &e) < 0 ||
+	    pick_chunks(&picked, &from_place, &o.sel, &o.pick, &e) < 0 ||
+	    source_place(&from, &from_place, &picked.cat, picked.order, picked.n, &e) < 0)
+		tool_fail(&e);
+	if (!from)
+		goto done;
+	if (open_sink(&to, &fill, &fd, &e) < 0) {
+		tool_fail(&e);
+		from->ops->close(from);
+		goto done;
+	}
+	if (!filter)
+		opts_common.jobs = copy_jobs(from_place.store);
+	if (o.fill && !fill.native)
+		o.compress = "none";
+	copy_run(from, to, steps(filter), o.keep_going || o.fill, &r);
+	if (fd != STDOUT_FILENO)
+		close_file(fd);
+	summary(&r);
+done:
+	pick_free(&picked);
+	place_close(&from_place);
+	place_close(&fill);
+}
+
+int
+main(int argc, char **argv)
+{
+	int c;
+
+	tool_start("kvget");
+	select_init(&o.sel);
+	o.pick.chunk_tokens = 256;
+	while ((c = opts_next(argc, argv, &usage)) != -1)
+		option(c);
+	if (optind == argc)
+		opts_bad("from where? kvget SOURCE [NAME ...]");
+	select_names(&o.sel, argv + optind + 1, argc - optind - 1);
+	run(argv[optind]);
+	return tool_end();
+}

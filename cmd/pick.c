@@ -1,0 +1,248 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "key/algo.h"
+#include "key/tokens.h"
+#include "pick.h"
+#include "select_opts.h"
+#include "tool.h"
+
+int
+pick_sort(struct pick *p, const char *word, struct err *e)
+{
+	static const char *const words[] = { "chain", "newest", "oldest", "size" };
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		if (!strcmp(word, words[i])) {
+			p->order = (enum pick_order)i;
+			return 0;
+		}
+	}
+	return err_set(e, ERR_USAGE, "--sort '%.20s': chain, newest, oldest or size", word);
+}
+
+int
+pick_open(struct place *p, const char *url, const struct store_opts *o, const char *geometry,
+	struct err *e)
+{
+	struct dialect_opts hints = { 0 };
+	char model[256] = "";
+	struct geom geom;
+
+	if (geometry) {
+		if (geom_read(&geom, model, geometry, e) < 0)
+			return -1;
+		hints.geom = &geom;
+		hints.model = *model ? model : NULL;
+	}
+	if (place_open(p, url, o, &hints, e) < 0)
+		return -1;
+	if (*p->detected)
+		tool_note("%s: %s", store_url(p->store), p->detected);
+	return 0;
+}
+
+int
+pick_hashes(const char *file, const char *algo, uint64_t chunk_tokens, struct key_hash **out,
+	size_t *n, size_t *n_tokens, struct err *e)
+{
+	struct key_chain how = { .chunk_tokens = (uint32_t)chunk_tokens };
+	struct key_tokens tokens;
+	struct buf b = { 0 };
+	int rc = -1;
+
+	*out = NULL;
+	if (io_slurp(file, &b, 1u << 30, e) < 0) {
+		if (e->kind == ERR_ABSENT)
+			e->kind = ERR_USAGE;
+		return -1;
+	}
+	if (key_algo_parse(&how.algo, algo ? algo : KEY_ALGO_DEFAULT, e) < 0)
+		goto free_b;
+	if (key_tokens_read(&tokens, b.p, b.len, e) < 0) {
+		err_in(e, "'%s'", file);
+		goto free_b;
+	}
+	*n_tokens = tokens.n;
+	*n = tokens.n / chunk_tokens;
+	*out = calloc(*n + 1, sizeof(**out));
+	rc = !*out ? err_set(e, ERR_FAILED, "out of memory") :
+		key_chain(*out, &how, tokens.ids, tokens.n, e);
+	key_tokens_free(&tokens);
+	if (rc < 0) {
+		free(*out);
+		*out = NULL;
+	}
+free_b:
+	buf_free(&b);
+	return rc;
+}
+
+static int
+by_time(const void *a, const void *b, void *ctx)
+{
+	const struct cat_row *r = ctx, *x = &r[*(const size_t *)a], *y = &r[*(const size_t *)b];
+
+	return x->mtime_s != y->mtime_s ? (x->mtime_s < y->mtime_s) - (x->mtime_s > y->mtime_s) :
+		(*(const size_t *)a > *(const size_t *)b) - (*(const size_t *)a < *(const size_t *)b);
+}
+
+static int
+by_size(const void *a, const void *b, void *ctx)
+{
+	const struct cat_row *r = ctx, *x = &r[*(const size_t *)a], *y = &r[*(const size_t *)b];
+
+	return x->size != y->size ? (x->size < y->size) - (x->size > y->size) :
+		(*(const size_t *)a > *(const size_t *)b) - (*(const size_t *)a < *(const size_t *)b);
+}
+
+/* All that was selected. */
+static int
+pick_all(struct picked *out, struct place *p, const struct select *s, const struct pick *how,
+	struct err *e)
+{
+	struct cat_head *heads = NULL;
+	size_t i, t;
+	int rc;
+
+	if (s->n_prefixes && select_unique(s, &out->cat) < 0 && tool_mark(ERR_NONE) == ERR_USAGE)
+		return 0;
+	/* a few named chunks need no order of chains */
+	if (how->order == PICK_CHAIN && p->native && out->cat.n > 1 &&
+	    catalog_heads(&out->cat, p, 0, &heads, e) < 0)
+		return -1;
+	rc = catalog_chains(&out->cat, heads, &out->order, e);
+	free(heads);
+	if (rc < 0)
+		return -1;
+	out->n = out->cat.n;
+	if (how->order == PICK_SIZE)
+		qsort_r(out->order, out->n, sizeof(*out->order), by_size, out->cat.rows);
+	else if (how->order != PICK_CHAIN)
+		qsort_r(out->order, out->n, sizeof(*out->order), by_time, out->cat.rows);
+	for (i = 0; how->order == PICK_OLDEST && i < out->n / 2; i++) {
+		t = out->order[i];
+		out->order[i] = out->order[out->n - 1 - i];
+		out->order[out->n - 1 - i] = t;
+	}
+	return 0;
+}
+
+/* The one chunk that a prefix names: its first row, or SIZE_MAX after telling why not. */
+static size_t
+only(const struct catalog *c, const char *prefix)
+{
+	struct select s;
+	size_t i;
+
+	select_init(&s);
+	s.prefixes = &prefix;
+	s.n_prefixes = 1;
+	if (select_unique(&s, c) < 0)
+		return SIZE_MAX;
+	for (i = 0; i < c->n; i++)
+		if (key_hash_match(&c->rows[i].hash, prefix))
+			return i;
+	return SIZE_MAX;
+}
+
+static int
+pick_chain(struct picked *out, struct place *p, const struct pick *how, struct err *e)
+{
+	struct key_hash missing = { 0 };
+	char hex[KEY_HEX];
+	struct err why;
+	size_t head;
+
+	if (key_prefix_check(how->chain, e) < 0)
+		return -1;
+	head = only(&out->cat, how->chain);
+	if (head == SIZE_MAX)
+		return 0;
+	if (!p->native)
+		return err_set(e, ERR_USAGE, "--chain: objects of %s do not tell their parents; use "
+			"--tokens", dialect_word(p->dialect));
+	if (catalog_chain(&out->cat, p, head, &out->order, &out->n, &missing, e) < 0)
+		return -1;
+	if (missing.len) {
+		err_set(&why, ERR_ABSENT, "chain is broken: %s is missing",
+			key_hash_hex(hex, &missing));
+		tool_fail(&why);
+	}
+	return 0;
+}
+
+/* The chunks of a prompt from the first on, until one is missing; in each group of the store
+ * that has the first one. */
+static int
+pick_prompt(struct picked *out, const struct pick *how, struct err *e)
+{
+	struct key_hash *h;
+	struct buf rows = { 0 };
+	size_t n, n_tokens, i, row, end, most = 0;
+	uint32_t g;
+	struct err why;
+
+	if (pick_hashes(how->tokens, how->algo, how->chunk_tokens, &h, &n, &n_tokens, e) < 0)
+		return -1;
+	for (g = 0; g < out->cat.n_groups; g++) {
+		for (i = 0; i < n; i++) {
+			row = catalog_find(&out->cat, g, &h[i]);
+			if (row == SIZE_MAX)
+				break;
+			for (end = catalog_chunk_end(&out->cat, row); row < end; row++)
+				buf_add(&rows, &row, sizeof(row));
+		}
+		most = i > most ? i : most;
+	}
+	free(h);
+	if (rows.fail)
+		return err_set(e, ERR_FAILED, "out of memory");
+	out->order = (size_t *)(void *)rows.p;
+	out->n = rows.len / sizeof(size_t);
+	out->wanted = n;
+	if (most < n) {
+		err_set(&why, ERR_ABSENT, "%zu of %zu chunks of the prompt are there", most, n);
+		tool_fail(&why);
+	}
+	return 0;
+}
+
+static void
+cut(struct picked *out, uint64_t limit)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; limit && i < out->n; i++) {
+		sum += out->cat.rows[out->order[i]].size;
+		if (sum > limit)
+			out->n = i;
+	}
+}
+
+int
+pick_chunks(struct picked *out, struct place *p, const struct select *s, const struct pick *how,
+	struct err *e)
+{
+	int rc;
+
+	if (catalog_read(&out->cat, p, s, 0, e) < 0)
+		return -1;
+	rc = how->chain ? pick_chain(out, p, how, e) : how->tokens ? pick_prompt(out, how, e) :
+		pick_all(out, p, s, how, e);
+	if (rc == 0)
+		cut(out, how->limit);
+	return rc;
+}
+
+void
+pick_free(struct picked *p)
+{
+	catalog_free(&p->cat);
+	free(p->order);
+	memset(p, 0, sizeof(*p));
+}

@@ -1,0 +1,42 @@
+#ifndef CMD_PICK_H
+#define CMD_PICK_H
+
+#include "flow/catalog.h"
+
+/* Which chunks of a place a command means, and in what order: names and selections, a
+ * chain, the chunks of a prompt. Shared by kvget, kvstat and kvsend. */
+enum pick_order { PICK_CHAIN, PICK_NEWEST, PICK_OLDEST, PICK_SIZE };
+
+struct pick {
+	const char *chain;	/* head: a hash prefix */
+	const char *tokens;	/* file */
+	const char *algo;	/* NULL: blake3 */
+	uint64_t chunk_tokens;
+	uint64_t limit;		/* bytes; 0 none */
+	enum pick_order order;
+};
+
+struct picked {
+	struct catalog cat;
+	size_t *order;		/* rows of cat */
+	size_t n;
+	size_t wanted;		/* --tokens: chunks of the prompt; else 0 */
+};
+
+int pick_sort(struct pick *p, const char *word, struct err *e);
+
+/* place_open() for reading; says aloud what dialect was detected. geometry: --geometry or NULL. */
+int pick_open(struct place *p, const char *url, const struct store_opts *o, const char *geometry,
+	struct err *e);
+
+/* Names that are absent or ambiguous, and broken chains, have been told (tool_fail) and what
+ * is there is picked; -1 with e for anything worse. */
+int pick_chunks(struct picked *out, struct place *p, const struct select *s,
+	const struct pick *how, struct err *e);
+void pick_free(struct picked *p);
+
+/* Hashes of the whole chunks of a tokens file, to be freed. */
+int pick_hashes(const char *file, const char *algo, uint64_t chunk_tokens,
+	struct key_hash **out, size_t *n, size_t *n_tokens, struct err *e);
+
+#endif
