@@ -20,14 +20,16 @@ enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT
 	KEEP_GOING, DIRECT, GEOMETRY, TAIL, UNORDERED };
 
 static const struct opt options[] = {
-	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole", "FILE" },
+	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole",
+		"FILE" },
 	SELECT_OPTIONS,
 	{ CHAIN, "chain", "HEAD", "the chain that ends with this chunk, root first", NULL },
 	{ TOKENS, "tokens", "FILE", "the chunks of this prompt, as far as they are there", "FILE" },
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
 	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
 	{ LIMIT, "limit", "SIZE", "no more than this", NULL },
-	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size", "chain newest oldest size" },
+	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size",
+		"chain newest oldest size" },
 	{ COMPRESS, "compress", "CODEC", "recode: none, zstd[:N], planes+zstd[:N] or auto",
 		"none zstd planes+zstd auto" },
 	{ FILL, "fill", "STORE", "put them into this store instead of a stream", "DIR" },

@@ -81,22 +81,31 @@ free_b:
 	return rc;
 }
 
+/* Newer or larger first; rows of one chunk stay as they are. */
+static int
+by(const void *a, const void *b, void *ctx, int size)
+{
+	size_t i = *(const size_t *)a, k = *(const size_t *)b;
+	const struct cat_row *x = (const struct cat_row *)ctx + i,
+		*y = (const struct cat_row *)ctx + k;
+
+	if (size && x->size != y->size)
+		return x->size < y->size ? 1 : -1;
+	if (!size && x->mtime_s != y->mtime_s)
+		return x->mtime_s < y->mtime_s ? 1 : -1;
+	return (i > k) - (i < k);
+}
+
 static int
 by_time(const void *a, const void *b, void *ctx)
 {
-	const struct cat_row *r = ctx, *x = &r[*(const size_t *)a], *y = &r[*(const size_t *)b];
-
-	return x->mtime_s != y->mtime_s ? (x->mtime_s < y->mtime_s) - (x->mtime_s > y->mtime_s) :
-		(*(const size_t *)a > *(const size_t *)b) - (*(const size_t *)a < *(const size_t *)b);
+	return by(a, b, ctx, 0);
 }
 
 static int
 by_size(const void *a, const void *b, void *ctx)
 {
-	const struct cat_row *r = ctx, *x = &r[*(const size_t *)a], *y = &r[*(const size_t *)b];
-
-	return x->size != y->size ? (x->size < y->size) - (x->size > y->size) :
-		(*(const size_t *)a > *(const size_t *)b) - (*(const size_t *)a < *(const size_t *)b);
+	return by(a, b, ctx, 1);
 }
 
 /* All that was selected. */
@@ -163,8 +172,8 @@ pick_chain(struct picked *out, struct place *p, const struct pick *how, struct e
 	if (head == SIZE_MAX)
 		return 0;
 	if (!p->native)
-		return err_set(e, ERR_USAGE, "--chain: objects of %s do not tell their parents; use "
-			"--tokens", dialect_word(p->dialect));
+		return err_set(e, ERR_USAGE, "--chain: objects of %s do not tell their parents; "
+			"use --tokens", dialect_word(p->dialect));
 	if (catalog_chain(&out->cat, p, head, &out->order, &out->n, &missing, e) < 0)
 		return -1;
 	if (missing.len) {
