@@ -44,5 +44,6 @@ extern const struct store_ops store_shm;
 extern const struct store_ops store_mem;
 extern const struct store_ops store_null;
 extern const struct store_ops store_s3;
+extern const struct store_ops store_redis;
 
 #endif

@@ -5,7 +5,7 @@
 
 /* The whole registry. */
 static const struct store_ops *const stores[] = {
-	&store_file, &store_shm, &store_mem, &store_null, &store_s3,
+	&store_file, &store_shm, &store_mem, &store_null, &store_s3, &store_redis,
 };
 
 static const struct store_ops *
