@@ -81,6 +81,8 @@ conn_wait(struct conn *c, short events, int fd2, double timeout_s, const char *w
 			return conn_sys(c, "poll", e);
 		if (stop_asked())
 			return err_set(e, ERR_STOPPED, "stopped by a signal");
+		if (c->deadline > 0 && clock_mono() > c->deadline)
+			return err_set(e, ERR_TEMP, "%s '%s': took too long", what, c->name);
 		if (timeout_s > 0 && clock_mono() > until)
 			return err_set(e, ERR_TEMP, "%s '%s': nothing moved for %g s", what,
 			    c->name, timeout_s);
@@ -251,12 +253,6 @@ conn_sendfile(struct conn *c, const void *head, size_t n_head, int fd, uint64_t 
 }
 
 int
-conn_files(const struct conn *c)
-{
-	return !c->ssl || c->ktls_send;
-}
-
-int
 conn_secure(struct conn *c, struct err *e)
 {
 	/* A Unix socket's peer is known by its credentials. */
@@ -289,6 +285,12 @@ conn_close(struct conn *c)
 	pthread_mutex_destroy(&c->write_lock);
 	pthread_mutex_destroy(&c->tls_lock);
 	free(c);
+}
+
+void
+conn_deadline(struct conn *c, double s)
+{
+	c->deadline = s > 0 ? clock_mono() + s : 0;
 }
 
 int

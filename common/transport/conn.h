@@ -77,11 +77,13 @@ ssize_t conn_read_some(struct conn *c, void *p, size_t n, int wait, struct err *
 int conn_write(struct conn *c, const void *p, size_t n, struct err *e);
 /* iov is used up. All of it leaves as one: other writers wait. */
 int conn_writev(struct conn *c, struct iovec *iov, int n, struct err *e);
-/* n bytes of a file after n_head bytes of head; without a detour through user space where
- * conn_files() says so. */
-int conn_files(const struct conn *c);
+/* n bytes of a file after n_head bytes of head, without a detour where the kernel can. */
 int conn_sendfile(struct conn *c, const void *head, size_t n_head, int fd, uint64_t off, size_t n,
 	struct err *e);
+
+/* All that is to come on c must be done within s seconds, however steadily it drips; 0 ends
+ * that. Before threads share c. */
+void conn_deadline(struct conn *c, double s);
 
 /* Make a ring of shared memory under a connection over a Unix socket; both ends call it, at
  * the same point of their talk. source: this end will write the bulk. After it reads and

@@ -23,6 +23,7 @@ struct conn {
 	pthread_mutex_t tls_lock;	/* an SSL is for one thread at a time */
 	SSL *ssl;
 	int ktls_send;
+	double deadline;		/* clock_mono(); 0: none */
 	struct ring *ring;		/* the bulk's direction, once conn_ring() made it */
 	int ring_source;
 	atomic_int shut;

@@ -177,12 +177,7 @@ socket_lane(struct fabric *base, unsigned i)
 static int
 socket_files(const struct fabric *base)
 {
-	const struct socket_fabric *f = (const struct socket_fabric *)base;
-	unsigned i;
-
-	for (i = 0; i < base->opts.lanes; i++)
-		if (!f->lane[i].c || !conn_files(f->lane[i].c))
-			return 0;
+	(void)base;
 	return 1;
 }
 

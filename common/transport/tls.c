@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "transport/conn_impl.h"
 
 /*
@@ -177,11 +178,29 @@ handshake(struct conn *c, struct err *e)
 	}
 }
 
+/* A dialler that speaks plain: TLS records begin otherwise (RFC 8446, 5.1), kvwire with 'K'. */
+static int
+speaks_plain(struct conn *c, struct err *e)
+{
+	char first = 0;
+
+	while (recv(c->fd, &first, 1, MSG_PEEK) < 0 && (errno == EAGAIN || errno == EINTR))
+		if (conn_wait(c, POLLIN, -1, c->opts->connect_s, "TLS handshake with", e) < 0)
+			return -1;
+	if (first == 'K')
+		return err_set(e, ERR_REFUSED, "'%s' speaks plain, this end wants TLS (%s)",
+		    c->name, c->opts->auth == CONN_PSK ? "a pre-shared key" : "certificates");
+	return 0;
+}
+
 int
 tls_start(struct conn *c, struct err *e)
 {
-	SSL_CTX *ctx = make_ctx(c->opts, e);
+	SSL_CTX *ctx;
 
+	if (!c->dialled && speaks_plain(c, e) < 0)
+		return -1;
+	ctx = make_ctx(c->opts, e);
 	if (!ctx)
 		return -1;
 	c->ssl = SSL_new(ctx);
@@ -251,11 +270,35 @@ tls_write(struct conn *c, const void *p, size_t n, struct err *e)
 	return 0;
 }
 
+/* Without the kernel's help: through a small buffer, which stays in the cache. */
+static int
+send_through(struct conn *c, int fd, uint64_t off, size_t n, struct err *e)
+{
+	char part[BATCH];
+	ssize_t got;
+
+	while (n > 0) {
+		got = io_pread(fd, part, n < sizeof(part) ? n : sizeof(part), off, e);
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			return err_set(e, ERR_CORRUPT, "the file ended %zu bytes early", n);
+		if (tls_write(c, part, (size_t)got, e) < 0)
+			return -1;
+		off += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
 int
 tls_sendfile(struct conn *c, int fd, uint64_t off, size_t n, struct err *e)
 {
 	ossl_ssize_t put;
 	int why;
+
+	if (!c->ktls_send)
+		return send_through(c, fd, off, n, e);
 
 	while (n > 0) {
 		pthread_mutex_lock(&c->tls_lock);

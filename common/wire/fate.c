@@ -1,0 +1,112 @@
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/stop.h"
+#include "wire/session.h"
+
+/* Pings, so that the other end knows us alive however long a chunk takes. */
+static void *
+pulse(void *arg)
+{
+	struct wire_fate *f = arg;
+	struct buf b = { 0 };
+	double last = clock_mono();
+	struct err e;
+
+	pthread_mutex_lock(&f->lock);
+	while (!f->over && !f->failed) {
+		fate_wait(f);
+		if (f->over || f->failed || clock_mono() - last < WIRE_PULSE_S)
+			continue;
+		pthread_mutex_unlock(&f->lock);
+		last = clock_mono();
+		wire_put_empty(&b, WIRE_PING);
+		if (wire_send(f->link->c, &b, &e) < 0)
+			fate_fail(f, &e);
+		pthread_mutex_lock(&f->lock);
+	}
+	pthread_mutex_unlock(&f->lock);
+	buf_free(&b);
+	return NULL;
+}
+
+int
+fate_open(struct wire_fate *f, struct wire_link *l, struct err *e)
+{
+	memset(f, 0, sizeof(*f));
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->change, NULL);
+	f->link = l;
+	if (pthread_create(&f->pulse, NULL, pulse, f) == 0)
+		return 0;
+	pthread_cond_destroy(&f->change);
+	pthread_mutex_destroy(&f->lock);
+	return err_set(e, ERR_FAILED, "no more threads");
+}
+
+void
+fate_over(struct wire_fate *f)
+{
+	pthread_mutex_lock(&f->lock);
+	f->over = 1;
+	pthread_cond_broadcast(&f->change);
+	pthread_mutex_unlock(&f->lock);
+	pthread_join(f->pulse, NULL);
+}
+
+void
+fate_close(struct wire_fate *f)
+{
+	pthread_cond_destroy(&f->change);
+	pthread_mutex_destroy(&f->lock);
+}
+
+void
+fate_fail_locked(struct wire_fate *f, const struct err *why)
+{
+	if (f->failed)
+		return;
+	f->failed = 1;
+	f->why = *why;
+	if (why->kind != ERR_TEMP)	/* ours to tell; else the peer is gone */
+		wire_refuse(f->link->c, why);
+	fabric_shut(f->link->f);
+	conn_shut(f->link->c);
+	pthread_cond_broadcast(&f->change);
+}
+
+void
+fate_fail_lane(struct wire_fate *f, const struct err *why)
+{
+	double until = clock_mono() + 1.0;
+
+	pthread_mutex_lock(&f->lock);
+	while (why->kind == ERR_TEMP && !f->failed && clock_mono() < until)
+		fate_wait(f);
+	fate_fail_locked(f, why);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void
+fate_fail(struct wire_fate *f, const struct err *why)
+{
+	pthread_mutex_lock(&f->lock);
+	fate_fail_locked(f, why);
+	pthread_mutex_unlock(&f->lock);
+}
+
+void
+fate_wait(struct wire_fate *f)
+{
+	struct timespec t;
+	struct err e;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec++;
+	pthread_cond_timedwait(&f->change, &f->lock, &t);
+	if (stop_asked()) {
+		err_set(&e, ERR_STOPPED, "stopped by a signal");
+		fate_fail_locked(f, &e);
+	}
+}

@@ -1,0 +1,64 @@
+#ifndef WIRE_SESSION_H
+#define WIRE_SESSION_H
+
+#include <pthread.h>
+
+#include "wire/wire.h"
+
+/* For the files of wire.h alone: how two ends meet, and what both do in a session. */
+
+/* Both ends said hello, and the lanes are up. */
+struct wire_link {
+	struct conn *c;			/* the caller's */
+	struct fabric *f;
+	struct wire_hello peer;
+	struct fabric_opts fo;
+	uint64_t fallbacks;
+	char transport[200];
+	uint64_t line;
+};
+
+/* The first eight bytes of a connection: kvwire's of our version, or a lane's. */
+int wire_magic(struct conn *c, unsigned char magic[8], struct err *e);
+
+/* mine: what to say; its transports are filled in here. On failure nothing is left open and the
+ * peer was told why. */
+int wire_meet(struct wire_link *l, struct conn *c, struct wire_hello *mine,
+	const struct wire_opts *o, struct wire_door *door, struct err *e);
+void wire_part(struct wire_link *l);
+
+/* A fabric that waits for its lanes. */
+int door_open(struct wire_door *d, const unsigned char token[FABRIC_TOKEN], struct fabric *f,
+	struct err *e);
+void door_close(struct wire_door *d, struct fabric *f);
+
+/* Tell the peer why we go; it may be gone itself. */
+void wire_refuse(struct conn *c, const struct err *why);
+
+void wire_note(const struct wire_opts *o, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The first thing that went wrong in a session: later ones are its echo. Shuts all. */
+struct wire_fate {
+	pthread_mutex_t lock;
+	pthread_cond_t change;		/* of the session's state, under lock */
+	int failed;
+	struct err why;
+	struct wire_link *link;
+	int over;			/* the session's work is done */
+	pthread_t pulse;		/* pings */
+};
+int fate_open(struct wire_fate *f, struct wire_link *l, struct err *e);
+void fate_over(struct wire_fate *f);	/* ends the pings; before fate_close() */
+void fate_close(struct wire_fate *f);
+/* lock not held / held. */
+void fate_fail(struct wire_fate *f, const struct err *why);
+void fate_fail_locked(struct wire_fate *f, const struct err *why);
+/* A lane broke: the control connection may soon tell why; else this is it. Lock not held. */
+void fate_fail_lane(struct wire_fate *f, const struct err *why);
+/* Wait for a change for at most a second; lock held. Fails the session when a stop is asked. */
+void fate_wait(struct wire_fate *f);
+
+#define WIRE_PULSE_S 5.0
+
+#endif

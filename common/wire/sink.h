@@ -1,0 +1,68 @@
+#ifndef WIRE_SINK_H
+#define WIRE_SINK_H
+
+#include "wire/session.h"
+
+/* For the files of the sink's side alone. */
+
+enum xfer_state {
+	XFER_FREE,
+	XFER_OFFERED,
+	XFER_WANTED,	/* answered; waits for memory */
+	XFER_GRANTED,
+	XFER_COMPLETE,	/* all bytes are there; waits to be stored */
+	XFER_STORING,
+};
+
+/* A chunk on its way in, by id modulo the window. */
+struct xfer {
+	struct wire_offer *offer;
+	enum xfer_state state;
+	struct block mem;
+	uint64_t placed;	/* bytes announced: never more than size, so that when all */
+	uint64_t got;		/* have arrived nobody writes any more */
+	struct digest_xxh3 *sum;
+	uint64_t summed;	/* bytes of the chunk that sum has seen, from the region's end on */
+	unsigned lane;		/* that feeds sum */
+	int scattered;		/* out of order: summed when complete */
+	unsigned again;
+};
+
+struct in_lane {
+	struct in *in;
+	unsigned index;
+	pthread_t thread;
+};
+
+/* A session. Everything below fate is under its lock. */
+struct in {
+	const struct wire_sink *k;
+	const struct wire_opts *opts;
+	struct wire_run *run;
+	struct wire_link link;
+	struct wire_fate fate;
+	struct xfer x[WIRE_WINDOW];
+	uint32_t base, next;	/* ids on offer */
+	uint32_t planned;	/* first that was not yet looked at */
+	uint32_t deliver;	/* ordered: the next to be put */
+	uint64_t granted;	/* bytes */
+	int ended;
+	struct err ended_why;
+	int told;		/* the totals went out */
+	int over;
+	double began, first_data, last_data, last_move;
+	pthread_t planner;
+	int has_planner;
+	struct in_lane lanes[FABRIC_LANES], storers[FABRIC_LANES];
+	unsigned n_lanes, n_storers;
+};
+
+/* Lock held. */
+struct xfer *in_xfer(struct in *s, uint32_t id);
+void in_release(struct in *s, uint32_t id);
+
+int in_start(struct in *s, struct err *e);
+/* Lanes and storers are gone after it, then memory, then the planner that waits for some. */
+void in_join(struct in *s);
+
+#endif

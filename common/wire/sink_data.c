@@ -1,0 +1,451 @@
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "key/key.h"
+#include "wire/sink.h"
+
+/* Tickets of the pool, which all sessions of the process share. */
+static atomic_ullong tickets;
+
+static uint64_t
+micros(double s)
+{
+	return s > 0 ? (uint64_t)(s * 1e6) : 0;
+}
+
+/* ---- the planner: answers, grants, and at last the totals ---- */
+
+static int
+send_totals(struct in *s, struct buf *b, struct err *e)
+{
+	struct wire_totals *t = &s->run->totals, copy;
+	double now = clock_mono();
+
+	pthread_mutex_lock(&s->fate.lock);
+	t->prepare_us += micros((s->first_data > 0 ? s->first_data : now) - s->began);
+	t->wire_us += s->first_data > 0 ? micros(s->last_data - s->first_data) : 0;
+	t->settle_us += s->first_data > 0 ? micros(now - s->last_data) : 0;
+	s->told = 1;
+	copy = *t;
+	pthread_mutex_unlock(&s->fate.lock);
+	wire_put_totals(b, &copy);
+	return wire_send(s->link.c, b, e);
+}
+
+/* Memory for one chunk, told to the source. */
+static int
+grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
+{
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+	struct wire_fate *f = &s->fate;
+	uint64_t most = s->opts->peer_max, size = x->offer->size;
+	struct digest_xxh3 *sum = digest_xxh3_new(e);
+	struct buf text = { 0 };
+	struct block mem;
+	int rc;
+
+	if (!sum)
+		return -1;
+	pthread_mutex_lock(&f->lock);
+	while (!f->failed && most && s->granted && s->granted + size > most)
+		fate_wait(f);
+	rc = f->failed;
+	pthread_mutex_unlock(&f->lock);
+	if (rc || pool_get(s->opts->pool, atomic_fetch_add(&tickets, 1), (size_t)size, &mem,
+	    e) < 0) {
+		digest_xxh3_free(sum);
+		return -1;
+	}
+	mem.len = (size_t)size;
+	rc = fabric_grant(s->link.f, id, &mem, (size_t)size, &text, e);
+	pthread_mutex_lock(&f->lock);
+	x->sum = sum;
+	x->summed = x->offer->region;
+	x->mem = mem;
+	x->state = XFER_GRANTED;
+	s->granted += size;
+	s->last_move = clock_mono();
+	pthread_mutex_unlock(&f->lock);
+	if (rc == 0)
+		wire_put_grant(b, id, text.p, text.len);
+	buf_free(&text);
+	return rc < 0 ? -1 : wire_send(s->link.c, b, e);
+}
+
+static int
+answer(struct in *s, uint32_t first, uint32_t n, struct buf *b, struct err *e)
+{
+	const struct wire_offer *offers[WIRE_OFFERS_MAX];
+	unsigned char want[WIRE_OFFERS_MAX] = { 0 };
+	struct wire_totals *t = &s->run->totals;
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		offers[i] = s->x[(first + i) % WIRE_WINDOW].offer;
+	if (s->k->choose(s->k->ctx, offers, n, want, e) < 0)
+		return -1;
+	wire_put_answers(b, first, n, want);
+	pthread_mutex_lock(&s->fate.lock);
+	for (i = 0; i < n; i++) {
+		if (want[i]) {
+			s->x[(first + i) % WIRE_WINDOW].state = XFER_WANTED;
+			continue;
+		}
+		t->offered++;
+		t->had++;
+		t->offered_bytes += offers[i]->size;
+		t->had_bytes += offers[i]->size;
+		in_release(s, first + i);
+	}
+	pthread_mutex_unlock(&s->fate.lock);
+	/* The answer travels with the first grant, unless that has to wait. */
+	if (wire_send(s->link.c, b, e) < 0)
+		return -1;
+	for (i = 0; i < n; i++)
+		if (want[i] && grant(s, first + i, b, e) < 0)
+			return -1;
+	return 0;
+}
+
+static void *
+plan(void *arg)
+{
+	struct in *s = arg;
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	uint32_t first, n;
+	int rc = 0, done = 0;
+
+	while (rc == 0 && !done) {
+		pthread_mutex_lock(&s->fate.lock);
+		while (!s->fate.failed && s->planned == s->next &&
+		    !(s->ended && s->base == s->next))
+			fate_wait(&s->fate);
+		first = s->planned;
+		n = s->next - first;
+		if (n > WIRE_OFFERS_MAX)
+			n = WIRE_OFFERS_MAX;
+		s->planned += n;
+		done = s->fate.failed || n == 0;
+		rc = s->fate.failed;
+		pthread_mutex_unlock(&s->fate.lock);
+		if (rc == 0)
+			rc = n ? answer(s, first, n, &b, &e) : send_totals(s, &b, &e);
+	}
+	if (rc < 0)
+		fate_fail(&s->fate, &e);
+	buf_free(&b);
+	return NULL;
+}
+
+/* ---- the lanes: bytes into place, summed while they are in the cache ---- */
+
+static unsigned char *
+place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
+{
+	struct in *s = ((struct in_lane *)ctx)->in;
+	unsigned char *p = NULL;
+	struct xfer *x;
+
+	pthread_mutex_lock(&s->fate.lock);
+	x = in_xfer(s, id);
+	if (!x || x->state != XFER_GRANTED)
+		err_set(e, ERR_CORRUPT, "data for chunk %u, which was not granted", id);
+	else if (off > x->offer->size || len > x->offer->size - off ||
+	    len > x->offer->size - x->placed)
+		err_set(e, ERR_CORRUPT, "data for chunk %u beyond its end", id);
+	else {
+		x->placed += len;
+		p = x->mem.p + off;
+	}
+	pthread_mutex_unlock(&s->fate.lock);
+	return p;
+}
+
+/* From where this lane may add to the sum, up to off + len; UINT64_MAX: not at all. Strictly in
+ * order, one lane: whatever else, a byte written twice included, is summed when all is there. */
+static uint64_t
+may_sum(struct xfer *x, unsigned lane, uint64_t off, size_t len)
+{
+	uint64_t from = x->summed, region = x->offer->region;
+
+	if (x->got == 0)
+		x->lane = lane;
+	if (x->lane != lane || off == LANE_SOMEWHERE)
+		x->scattered = 1;
+	else if (off + len > region && from != (off < region ? region : off))
+		x->scattered = 1;
+	if (x->scattered || off + len <= region)
+		return UINT64_MAX;
+	x->summed = off + len;
+	return from;
+}
+
+static int
+arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
+{
+	struct in_lane *l = ctx;
+	struct in *s = l->in;
+	struct xfer *x;
+	uint64_t from = UINT64_MAX;
+	int rc = 0;
+
+	pthread_mutex_lock(&s->fate.lock);
+	x = in_xfer(s, id);
+	if (!x || x->state != XFER_GRANTED || len > x->offer->size - x->got)
+		rc = err_set(e, ERR_CORRUPT, "data for chunk %u, which was not granted", id);
+	else
+		from = may_sum(x, l->index, off, len);
+	pthread_mutex_unlock(&s->fate.lock);
+	if (rc < 0)
+		return -1;
+	if (from != UINT64_MAX)		/* this lane alone feeds it */
+		digest_xxh3_add(x->sum, x->mem.p + from, (size_t)(off + len - from));
+	pthread_mutex_lock(&s->fate.lock);
+	s->last_data = s->last_move = clock_mono();
+	if (s->first_data <= 0)
+		s->first_data = s->last_data;
+	x->got += len;
+	if (x->got == x->offer->size) {
+		x->state = XFER_COMPLETE;
+		pthread_cond_broadcast(&s->fate.change);
+	}
+	pthread_mutex_unlock(&s->fate.lock);
+	return 0;
+}
+
+static void *
+receive(void *arg)
+{
+	struct in_lane *l = arg;
+	struct lane_in in = { .ctx = l, .place = place, .arrived = arrived };
+	struct err e;
+
+	if (lane_recv(fabric_lane(l->in->link.f, l->index), &in, &e) < 0)
+		fate_fail_lane(&l->in->fate, &e);
+	return NULL;
+}
+
+/* ---- the storers: checked, handed on, acknowledged ---- */
+
+/* The next chunk to store: 1, 0 the session is over. Lock held. */
+static int
+next_complete(struct in *s, uint32_t *id)
+{
+	struct xfer *x;
+
+	for (;;) {
+		if (s->fate.failed || s->over)
+			return 0;
+		if ((int32_t)(s->base - s->deliver) > 0)
+			s->deliver = s->base;
+		for (*id = s->k->ordered ? s->deliver : s->base; *id != s->next; ++*id) {
+			x = &s->x[*id % WIRE_WINDOW];
+			if (x->state == XFER_COMPLETE) {
+				x->state = XFER_STORING;
+				return 1;
+			}
+			if (s->k->ordered && x->state != XFER_FREE)
+				break;
+		}
+		if (s->granted && s->opts->stall_s > 0 &&
+		    clock_mono() - s->last_move > s->opts->stall_s) {
+			struct err e;
+
+			err_set(&e, ERR_TEMP, "'%s' sent nothing of what was granted for %g s",
+			    conn_name(s->link.c), s->opts->stall_s);
+			fate_fail_locked(&s->fate, &e);
+			return 0;
+		}
+		fate_wait(&s->fate);
+	}
+}
+
+/* Is it the chunk that was offered? Then its head is in c. */
+static int
+check(struct xfer *x, struct chunk_head *h, struct err *e)
+{
+	struct buf name = { 0 };
+	struct digest128 d;
+	int rc;
+
+	if (chunk_head_parse(h, x->mem.p, x->offer->region, e) < 0)
+		return -1;
+	if (h->kind != CHUNK_DATA || h->region + h->payload != x->offer->size ||
+	    !digest_equal(&h->seal, &x->offer->seal))
+		return err_set(e, ERR_CORRUPT, "header is not the one that was offered");
+	if (x->scattered || x->summed != x->offer->size)
+		digest_xxh3(&d, x->mem.p + h->region, (size_t)h->payload);
+	else
+		digest_xxh3_end(x->sum, &d);
+	if (!digest_equal(&d, &h->digest))
+		return err_set(e, ERR_CORRUPT, "payload arrived with a wrong digest");
+	rc = key_name(&name, &h->key, e);
+	if (rc == 0 && (name.len != strlen(x->offer->name) ||
+	    memcmp(name.p, x->offer->name, name.len) != 0))
+		rc = err_set(e, ERR_CORRUPT, "header names another chunk");
+	buf_free(&name);
+	return rc;
+}
+
+static int
+verdict(struct in *s, uint32_t id, enum wire_state state, const struct err *why, struct err *e)
+{
+	struct wire_verdict v;
+	struct buf b = { 0 };
+	int rc;
+
+	wire_verdict_of(&v, id, (int)state, why);
+	wire_put_verdict(&b, WIRE_DONE, &v);
+	rc = wire_send(s->link.c, &b, e);
+	buf_free(&b);
+	return rc;
+}
+
+/* Damaged on the way: the same block is filled again, if the source can. */
+static int
+ask_again(struct in *s, uint32_t id, const struct err *why, struct err *e)
+{
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+
+	pthread_mutex_lock(&s->fate.lock);
+	x->placed = x->got = 0;
+	x->summed = x->offer->region;
+	x->scattered = 0;
+	x->again++;
+	digest_xxh3_begin(x->sum);
+	x->state = XFER_GRANTED;
+	s->run->totals.again++;
+	pthread_mutex_unlock(&s->fate.lock);
+	wire_note(s->opts, "%s: %s: asked for again", x->offer->name, why->text);
+	return verdict(s, id, WIRE_AGAIN, why, e);
+}
+
+static void
+count(struct in *s, uint32_t id, int ok)
+{
+	struct wire_totals *t = &s->run->totals;
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+
+	t->offered++;
+	t->offered_bytes += x->offer->size;
+	if (ok) {
+		t->sent++;
+		t->sent_bytes += x->offer->size;
+	} else {
+		t->failed++;
+	}
+}
+
+static int
+store(struct in *s, uint32_t id, struct err *e)
+{
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+	uint64_t size = x->offer->size;
+	struct chunk c = { 0 };
+	struct err why = { 0 };
+	int rc;
+
+	if (check(x, &c.head, &why) < 0) {
+		chunk_head_free(&c.head);
+		return ask_again(s, id, &why, e);
+	}
+	c.mem = x->mem;
+	pthread_mutex_lock(&s->fate.lock);
+	memset(&x->mem, 0, sizeof(x->mem));	/* put() takes it */
+	s->granted -= size;
+	pthread_mutex_unlock(&s->fate.lock);
+	rc = s->k->put(s->k->ctx, &c, &why);
+	if (rc < 0 && why.kind == ERR_STOPPED) {
+		*e = why;
+		return -1;
+	}
+	if (verdict(s, id, rc == 0 ? WIRE_STORED : WIRE_FAILED, rc == 0 ? NULL : &why, e) < 0)
+		return -1;
+	pthread_mutex_lock(&s->fate.lock);
+	count(s, id, rc == 0);
+	in_release(s, id);
+	pthread_mutex_unlock(&s->fate.lock);
+	if (rc < 0 && (why.kind == ERR_FAILED || why.kind == ERR_REFUSED)) {
+		*e = why;
+		return -1;
+	}
+	if (rc < 0)
+		wire_note(s->opts, "%s", why.text);
+	return 0;
+}
+
+static void *
+storer(void *arg)
+{
+	struct in *s = ((struct in_lane *)arg)->in;
+	struct err e;
+	uint32_t id;
+	int rc = 0;
+
+	while (rc == 0) {
+		pthread_mutex_lock(&s->fate.lock);
+		rc = !next_complete(s, &id);
+		pthread_mutex_unlock(&s->fate.lock);
+		if (rc == 0)
+			rc = store(s, id, &e);
+	}
+	if (rc < 0)
+		fate_fail(&s->fate, &e);
+	return NULL;
+}
+
+static int
+start(struct in *s, struct in_lane *l, unsigned *n, unsigned want, void *(*run)(void *),
+	struct err *e)
+{
+	for (*n = 0; *n < want; ++*n) {
+		l[*n].in = s;
+		l[*n].index = *n;
+		if (pthread_create(&l[*n].thread, NULL, run, &l[*n]) != 0)
+			return err_set(e, ERR_FAILED, "no more threads");
+	}
+	return 0;
+}
+
+int
+in_start(struct in *s, struct err *e)
+{
+	unsigned stores = s->k->ordered || s->opts->jobs < 1 ? 1 : s->opts->jobs;
+
+	if (stores > FABRIC_LANES)
+		stores = FABRIC_LANES;
+	if (pthread_create(&s->planner, NULL, plan, s) != 0)
+		return err_set(e, ERR_FAILED, "no more threads");
+	s->has_planner = 1;
+	if (start(s, s->lanes, &s->n_lanes, fabric_lanes(s->link.f), receive, e) < 0)
+		return -1;
+	return start(s, s->storers, &s->n_storers, stores, storer, e);
+}
+
+void
+in_join(struct in *s)
+{
+	uint32_t id;
+
+	while (s->n_lanes > 0)
+		pthread_join(s->lanes[--s->n_lanes].thread, NULL);
+	while (s->n_storers > 0)
+		pthread_join(s->storers[--s->n_storers].thread, NULL);
+	pthread_mutex_lock(&s->fate.lock);
+	for (id = s->base; id != s->next; id++)
+		pool_put(s->opts->pool, &s->x[id % WIRE_WINDOW].mem);
+	pthread_mutex_unlock(&s->fate.lock);
+	if (s->has_planner)
+		pthread_join(s->planner, NULL);
+	for (id = s->base; id != s->next; id++) {
+		struct xfer *x = &s->x[id % WIRE_WINDOW];
+
+		pool_put(s->opts->pool, &x->mem);
+		digest_xxh3_free(x->sum);
+		free(x->offer);
+		memset(x, 0, sizeof(*x));
+	}
+}

@@ -1,0 +1,497 @@
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "wire/source.h"
+
+int
+wire_source_open(struct wire_source **out, const struct wire_feed *f, const struct wire_opts *o,
+	struct err *e)
+{
+	struct wire_source *s = calloc(1, sizeof(*s));
+
+	*out = NULL;
+	if (!s)
+		return err_sys(e, "source");
+	if (RAND_bytes(s->run, sizeof(s->run)) != 1) {
+		free(s);
+		return err_set(e, ERR_FAILED, "no random bytes");
+	}
+	s->feed = *f;
+	s->opts = *o;
+	*out = s;
+	return 0;
+}
+
+void
+wire_source_close(struct wire_source *s, const struct err *why)
+{
+	struct wire_item *it;
+	struct err e;
+
+	if (!s)
+		return;
+	while (s->at_pending < s->n_pending)
+		s->feed.done(s->feed.ctx, s->pending[s->at_pending++], WIRE_END_FAILED, why);
+	while (!s->ended && s->feed.next(s->feed.ctx, 0, &it, &e) == 1)
+		s->feed.done(s->feed.ctx, it, WIRE_END_FAILED, why);
+	free(s);
+}
+
+const struct wire_totals *
+wire_source_totals(const struct wire_source *s)
+{
+	return &s->totals;
+}
+
+const char *
+wire_source_transport(const struct wire_source *s, uint64_t *line)
+{
+	if (line)
+		*line = s->line;
+	return s->transport;
+}
+
+struct slot *
+out_slot(struct out *o, uint32_t id)
+{
+	struct slot *t = &o->slot[id % WIRE_WINDOW];
+
+	return id - o->base < o->next - o->base && t->state != SLOT_FREE && !t->settled ? t : NULL;
+}
+
+static void
+release(struct out *o, uint32_t id)
+{
+	struct slot *t = &o->slot[id % WIRE_WINDOW];
+	struct wire_totals *sum = &o->s->totals;
+	uint64_t size = t->item->offer.size;
+
+	sum->offered++;
+	sum->offered_bytes += size;
+	if (t->how == WIRE_END_HAD) {
+		sum->had++;
+		sum->had_bytes += size;
+	} else if (t->how == WIRE_END_SENT) {
+		sum->sent++;
+		sum->sent_bytes += size;
+	} else {
+		sum->failed++;
+	}
+	o->s->feed.done(o->s->feed.ctx, t->item, t->how,
+	    t->how == WIRE_END_FAILED ? &t->why : NULL);
+	t->item = NULL;
+	t->state = SLOT_FREE;
+	while (o->base != o->next && o->slot[o->base % WIRE_WINDOW].state == SLOT_FREE)
+		o->base++;
+	pthread_cond_broadcast(&o->fate.change);
+}
+
+void
+out_settle(struct out *o, uint32_t id, enum wire_end how, const struct err *why)
+{
+	struct slot *t = &o->slot[id % WIRE_WINDOW];
+
+	t->settled = 1;
+	t->how = how;
+	if (why)
+		t->why = *why;
+	if (!t->busy)
+		release(o, id);
+}
+
+void
+out_unbusy(struct out *o, uint32_t id)
+{
+	struct slot *t = &o->slot[id % WIRE_WINDOW];
+
+	t->busy = 0;
+	if (t->settled)
+		release(o, id);
+}
+
+void
+out_give_up(struct out *o, uint32_t id, const struct err *why)
+{
+	struct wire_verdict v;
+	struct buf b = { 0 };
+	struct err e;
+
+	wire_verdict_of(&v, id, WIRE_FAILED, why);
+	wire_put_verdict(&b, WIRE_GIVE_UP, &v);
+	if (wire_send(o->link.c, &b, &e) < 0)
+		fate_fail(&o->fate, &e);
+	buf_free(&b);
+	pthread_mutex_lock(&o->fate.lock);
+	if (out_slot(o, id))
+		out_settle(o, id, WIRE_END_FAILED, why);
+	pthread_mutex_unlock(&o->fate.lock);
+}
+
+/* What came over the control connection; lock held for those that change slots. */
+static int
+hear_answers(struct out *o, const struct wire_msg *m, struct err *e)
+{
+	const unsigned char *bits;
+	uint32_t first, n, i;
+	struct slot *t;
+
+	if (wire_get_answers(&first, &n, &bits, m, e) < 0)
+		return -1;
+	for (i = 0; i < n; i++) {
+		t = out_slot(o, first + i);
+		if (!t || t->state != SLOT_OFFERED)
+			return err_set(e, ERR_CORRUPT, "answer to offer %u, which is not open",
+			    first + i);
+		if (bits[i / 8] >> i % 8 & 1)
+			t->state = SLOT_WANTED;
+		else
+			out_settle(o, first + i, WIRE_END_HAD, NULL);
+	}
+	return 0;
+}
+
+static int
+hear_grant(struct out *o, const struct wire_msg *m, struct err *e)
+{
+	const unsigned char *grant;
+	struct slot *t;
+	uint32_t id;
+	size_t n;
+
+	if (wire_get_grant(&id, &grant, &n, m, e) < 0)
+		return -1;
+	t = out_slot(o, id);
+	if (!t || t->state != SLOT_WANTED)
+		return err_set(e, ERR_CORRUPT, "grant for chunk %u, which is not wanted", id);
+	memcpy(t->grant, grant, n);
+	t->n_grant = n;
+	if (!t->item->mem.p && (t->item->fd < 0 || !fabric_files(o->link.f))) {
+		t->state = SLOT_LOADING;
+		queue_push(&o->load, id);
+	} else {
+		t->state = SLOT_QUEUED;
+		queue_push(&o->send, id);
+	}
+	pthread_cond_broadcast(&o->fate.change);
+	return 0;
+}
+
+/* Is what we hold what we offered? A chunk that is broken here need not be sent again. */
+static int
+own_copy_good(const struct wire_item *it)
+{
+	struct digest128 d;
+	size_t payload = (size_t)it->offer.size - it->offer.region;
+
+	if (!it->mem.p)
+		return 1;	/* a file: the next reading tells */
+	digest_xxh3(&d, it->mem.p + it->offer.region, payload);
+	return digest_equal(&d, &it->offer.digest);
+}
+
+static int
+hear_done(struct out *o, const struct wire_msg *m, struct err *e)
+{
+	struct wire_verdict v;
+	struct slot *t;
+	struct err why;
+
+	if (wire_get_verdict(&v, m, e) < 0)
+		return -1;
+	t = out_slot(o, v.id);
+	if (!t || (t->state < SLOT_WANTED) || (v.state == WIRE_STORED && t->state != SLOT_SENT))
+		return err_set(e, ERR_CORRUPT, "verdict on chunk %u, which was not sent", v.id);
+	if (v.state == WIRE_STORED) {
+		out_settle(o, v.id, WIRE_END_SENT, NULL);
+		return 0;
+	}
+	wire_verdict_err(&v, &why);
+	if (v.state == WIRE_AGAIN && t->state == SLOT_SENT && t->again < o->s->opts.retries &&
+	    own_copy_good(t->item)) {
+		t->again++;
+		o->s->totals.again++;
+		t->state = SLOT_QUEUED;
+		queue_push(&o->send, v.id);
+		pthread_cond_broadcast(&o->fate.change);
+		return 0;
+	}
+	if (v.state == WIRE_AGAIN) {
+		if (!own_copy_good(t->item))
+			err_set(&why, ERR_CORRUPT, "chunk is corrupt at the source");
+		pthread_mutex_unlock(&o->fate.lock);
+		out_give_up(o, v.id, &why);
+		pthread_mutex_lock(&o->fate.lock);
+		return 0;
+	}
+	out_settle(o, v.id, WIRE_END_FAILED, &why);
+	return 0;
+}
+
+static int
+hear_totals(struct out *o, const struct wire_msg *m, struct err *e)
+{
+	uint32_t id;
+
+	for (id = o->base; id != o->next; id++)
+		if (!o->ended || out_slot(o, id))
+			return err_set(e, ERR_CORRUPT, "totals before the end");
+	/* A lane may still be on its way back from the last chunk. */
+	while (o->base != o->next && !o->fate.failed)
+		fate_wait(&o->fate);
+	return wire_get_totals(&o->s->totals, m, e);
+}
+
+/* One message: 1 go on, 0 the totals came, -1. */
+static int
+hear(struct out *o, const struct wire_msg *m, struct err *e)
+{
+	struct wire_verdict v;
+	int rc = 0;
+
+	switch (m->type) {
+	case WIRE_ANSWERS:
+		rc = hear_answers(o, m, e);
+		break;
+	case WIRE_GRANT:
+		rc = hear_grant(o, m, e);
+		break;
+	case WIRE_DONE:
+		rc = hear_done(o, m, e);
+		break;
+	case WIRE_PING:
+		break;
+	case WIRE_REFUSE:
+		if (wire_get_verdict(&v, m, e) == 0)
+			wire_verdict_err(&v, e);
+		return err_in(e, "peer '%.64s'", o->link.peer.host);
+	case WIRE_TOTALS:
+		return hear_totals(o, m, e) < 0 ? -1 : 0;
+	default:
+		return err_set(e, ERR_CORRUPT, "message %u out of turn", m->type);
+	}
+	return rc < 0 ? -1 : 1;
+}
+
+static void *
+reader(void *arg)
+{
+	struct out *o = arg;
+	struct wire_msg m = { 0 };
+	struct err e;
+	int rc;
+
+	do {
+		rc = wire_recv(o->link.c, &m, WIRE_BODY_MAX, 1, &e);
+		if (rc == 0)
+			rc = err_set(&e, ERR_TEMP, "'%s' closed the connection",
+			    conn_name(o->link.c));
+		pthread_mutex_lock(&o->fate.lock);
+		if (rc > 0)
+			rc = hear(o, &m, &e);
+		if (rc < 0)
+			fate_fail_locked(&o->fate, &e);
+		pthread_mutex_unlock(&o->fate.lock);
+	} while (rc > 0);
+	pthread_mutex_lock(&o->fate.lock);
+	o->over = 1;
+	pthread_cond_broadcast(&o->fate.change);
+	pthread_mutex_unlock(&o->fate.lock);
+	buf_free(&m.body);
+	return NULL;
+}
+
+/* The next chunk to offer: of a broken session first. As the feed's next(). */
+static int
+next_item(struct wire_source *s, int wait, struct wire_item **it)
+{
+	int rc;
+
+	if (s->at_pending < s->n_pending) {
+		*it = s->pending[s->at_pending++];
+		return 1;
+	}
+	if (s->ended)
+		return 0;
+	rc = s->feed.next(s->feed.ctx, wait, it, &s->ended_why);
+	if (rc == 0)
+		memset(&s->ended_why, 0, sizeof(s->ended_why));
+	s->ended = rc <= 0;
+	return rc < 0 ? 0 : rc;
+}
+
+/* Room for an offer: 1, 0 none now, -1 the session is over. */
+static int
+room(struct out *o, int wait)
+{
+	int rc;
+
+	pthread_mutex_lock(&o->fate.lock);
+	while (!o->fate.failed && o->next - o->base >= o->link.peer.window && wait)
+		fate_wait(&o->fate);
+	rc = o->fate.failed ? -1 : o->next - o->base < o->link.peer.window;
+	pthread_mutex_unlock(&o->fate.lock);
+	return rc;
+}
+
+static void
+enlist(struct out *o, struct wire_item *it)
+{
+	struct slot *t;
+
+	pthread_mutex_lock(&o->fate.lock);
+	t = &o->slot[o->next++ % WIRE_WINDOW];
+	memset(t, 0, sizeof(*t));
+	t->item = it;
+	t->state = SLOT_OFFERED;
+	pthread_mutex_unlock(&o->fate.lock);
+}
+
+/* Offer what there is, up to a message's worth; waits for the first. 1, 0 no more, -1. */
+static int
+offer_some(struct out *o, struct buf *b, struct err *e)
+{
+	uint32_t n = 0, first = o->next;
+	size_t at = wire_begin_offers(b, first);
+	struct wire_item *it;
+	int rc = 1;
+
+	while (n < WIRE_OFFERS_MAX && (rc = room(o, n == 0)) == 1) {
+		rc = next_item(o->s, n == 0, &it);
+		if (rc == 2 && n == 0 && room(o, 0) >= 0)
+			continue;
+		if (rc != 1)
+			break;
+		wire_add_offer(b, &it->offer);
+		enlist(o, it);
+		n++;
+	}
+	if (n == 0) {
+		b->len = 0;
+		return rc == 2 ? -1 : rc;
+	}
+	wire_end_offers(b, at, n);
+	return wire_send(o->link.c, b, e) < 0 ? -1 : 1;
+}
+
+static int
+say_end(struct out *o, struct buf *b, struct err *e)
+{
+	const struct err *why = o->s->ended_why.kind ? &o->s->ended_why : NULL;
+	struct wire_verdict v;
+
+	pthread_mutex_lock(&o->fate.lock);
+	o->ended = 1;
+	pthread_mutex_unlock(&o->fate.lock);
+	wire_verdict_of(&v, o->next, why ? WIRE_ABORTED : WIRE_COMPLETE, why);
+	wire_put_verdict(b, WIRE_END, &v);
+	return wire_send(o->link.c, b, e);
+}
+
+/* Offer all, wait for the totals; the reader and the lanes do the rest. */
+static int
+talk(struct out *o, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	while ((rc = offer_some(o, &b, e)) == 1)
+		;
+	if (rc == 0)
+		rc = say_end(o, &b, e);
+	if (rc < 0 && e->kind)
+		fate_fail(&o->fate, e);
+	pthread_mutex_lock(&o->fate.lock);
+	while (!o->over && !o->fate.failed)
+		fate_wait(&o->fate);
+	if (o->fate.failed)
+		*e = o->fate.why;
+	rc = o->fate.failed ? -1 : 0;
+	pthread_mutex_unlock(&o->fate.lock);
+	if (rc == 0) {
+		wire_put_empty(&b, WIRE_BYE);
+		(void)wire_send(o->link.c, &b, NULL);
+	}
+	buf_free(&b);
+	return rc;
+}
+
+/* What was on offer when the session broke is offered again, in the same order. */
+static void
+keep_pending(struct out *o)
+{
+	struct wire_source *s = o->s;
+	uint32_t id, left = s->n_pending - s->at_pending, n = 0, i;
+	struct wire_item **old = s->pending + s->at_pending;
+	struct wire_item *rest[WIRE_WINDOW];
+
+	memcpy(rest, old, left * sizeof(*rest));
+	for (id = o->base; id != o->next; id++) {
+		struct wire_item *it = o->slot[id % WIRE_WINDOW].item;
+
+		if (!it)
+			continue;
+		if (it->fd >= 0)
+			pool_put(s->opts.pool, &it->mem);
+		else if (s->feed.unload)
+			s->feed.unload(s->feed.ctx, it);
+		s->pending[n++] = it;
+	}
+	for (i = 0; i < left; i++)
+		s->pending[n++] = rest[i];
+	s->at_pending = 0;
+	s->n_pending = n;
+}
+
+static int
+run_session(struct out *o, struct err *e)
+{
+	pthread_t ears;
+	int rc;
+
+	if (fate_open(&o->fate, &o->link, e) < 0)
+		return -1;
+	if (pthread_create(&ears, NULL, reader, o) != 0) {
+		rc = err_set(e, ERR_FAILED, "no more threads");
+		fate_fail(&o->fate, e);
+	} else {
+		memset(e, 0, sizeof(*e));
+		rc = out_start(o, e);
+		if (rc < 0)
+			fate_fail(&o->fate, e);
+		rc = talk(o, e);
+		pthread_join(ears, NULL);
+	}
+	out_join(o);
+	fate_over(&o->fate);
+	if (rc < 0)
+		fabric_shut(o->link.f);
+	return rc;
+}
+
+int
+wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, struct err *e)
+{
+	struct wire_hello hello = { .flags = WIRE_SOURCE, .window = WIRE_WINDOW };
+	struct out *o = calloc(1, sizeof(*o));
+	int rc = -1;
+
+	if (!o)
+		return err_sys(e, "session");
+	o->s = s;
+	memcpy(hello.run, s->run, sizeof(hello.run));
+	if (s->opts.reconnect)
+		hello.flags |= WIRE_RETRIES;
+	if (wire_meet(&o->link, c, &hello, &s->opts, door, e) == 0) {
+		strcpy(s->transport, o->link.transport);
+		s->line = o->link.line;
+		rc = run_session(o, e);
+		if (rc < 0)
+			keep_pending(o);
+		fate_close(&o->fate);
+		wire_part(&o->link);
+	}
+	free(o);
+	return rc;
+}

@@ -1,0 +1,240 @@
+#include <string.h>
+
+#include "base/io.h"
+#include "wire/source.h"
+
+#define GROUP 16	/* chunks whose layers go out together */
+
+void
+queue_push(struct queue *q, uint32_t id)
+{
+	q->id[(q->head + q->n++) % WIRE_WINDOW] = id;
+}
+
+uint32_t
+queue_pop(struct queue *q)
+{
+	uint32_t id = q->id[q->head];
+
+	q->head = (q->head + 1) % WIRE_WINDOW;
+	q->n--;
+	return id;
+}
+
+/* The next id of a queue, its item held busy: 1; 0: the session is over. */
+static int
+next_of(struct out *o, struct queue *q, uint32_t *id)
+{
+	int rc;
+
+	pthread_mutex_lock(&o->fate.lock);
+	while (!q->n && !o->over && !o->fate.failed)
+		fate_wait(&o->fate);
+	rc = q->n && !o->fate.failed;
+	if (rc) {
+		*id = queue_pop(q);
+		o->slot[*id % WIRE_WINDOW].busy = 1;
+	}
+	pthread_mutex_unlock(&o->fate.lock);
+	return rc;
+}
+
+/* A lane that cannot send from a file wants it in memory. */
+static int
+load_file(struct out *o, struct wire_item *it, uint32_t id, struct err *e)
+{
+	ssize_t got;
+
+	if (pool_get(o->s->opts.pool, id, (size_t)it->offer.size, &it->mem, e) < 0)
+		return -1;
+	got = io_pread(it->fd, it->mem.p, (size_t)it->offer.size, it->fd_off, e);
+	it->mem.len = got < 0 ? 0 : (size_t)got;
+	return got < 0 ? -1 : 0;
+}
+
+static void *
+loader(void *arg)
+{
+	struct out *o = ((struct worker *)arg)->o;
+	struct wire_item *it;
+	struct err e;
+	uint32_t id;
+	int rc;
+
+	while (next_of(o, &o->load, &id)) {
+		it = o->slot[id % WIRE_WINDOW].item;
+		rc = it->fd >= 0 ? load_file(o, it, id, &e) :
+		    o->s->feed.load(o->s->feed.ctx, it, id, &e);
+		if (rc == 0 && it->mem.len != it->offer.size)
+			rc = err_set(&e, ERR_CORRUPT, "'%s' changed while it was offered",
+			    it->offer.name);
+		pthread_mutex_lock(&o->fate.lock);
+		out_unbusy(o, id);
+		if (rc == 0 && out_slot(o, id)) {
+			o->slot[id % WIRE_WINDOW].state = SLOT_QUEUED;
+			queue_push(&o->send, id);
+			pthread_cond_broadcast(&o->fate.change);
+		}
+		pthread_mutex_unlock(&o->fate.lock);
+		if (rc < 0)
+			out_give_up(o, id, &e);
+	}
+	return NULL;
+}
+
+static int
+send_piece(struct lane *l, const struct slot *t, uint32_t id, uint64_t off, uint64_t len,
+	struct err *e)
+{
+	const struct wire_item *it = t->item;
+	struct lane_piece p = { .id = id, .off = off, .len = (size_t)len, .fd = it->fd,
+	    .fd_off = it->fd_off + off, .grant = t->grant, .n_grant = t->n_grant };
+
+	if (it->mem.p) {
+		p.p = it->mem.p + off;
+		p.block = &it->mem;
+	}
+	return len ? lane_send(l, &p, e) : 0;
+}
+
+/* One layer of one chunk: its K, and its V. */
+static int
+send_layer(struct out *o, struct lane *l, uint32_t id, uint32_t layer, struct err *e)
+{
+	const struct slot *t = &o->slot[id % WIRE_WINDOW];
+	const struct wire_item *it = t->item;
+	uint32_t kv;
+	int rc = 0;
+
+	for (kv = 0; rc == 0 && it->layer_size && layer < it->layers && kv < it->kv; kv++)
+		rc = send_piece(l, t, id, it->offer.region + ((uint64_t)kv * it->layers + layer) *
+		    it->layer_size, it->layer_size, e);
+	return rc;
+}
+
+/* Layers one after another, of several chunks side by side: all headers, then K and V of the
+ * first layer of each, and so on. Chunks whose layers are not known go whole, with the headers. */
+static int
+send_layers(struct out *o, struct lane *l, const uint32_t *ids, unsigned n, struct err *e)
+{
+	uint32_t layer, most = 0;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < n; i++) {
+		const struct slot *t = &o->slot[ids[i] % WIRE_WINDOW];
+		const struct wire_item *it = t->item;
+
+		rc = send_piece(l, t, ids[i], 0, it->layer_size ? it->offer.region :
+		    it->offer.size, e);
+		if (it->layer_size && it->layers > most)
+			most = it->layers;
+	}
+	for (layer = 0; layer < most; layer++)
+		for (i = 0; rc == 0 && i < n; i++)
+			rc = send_layer(o, l, ids[i], layer, e);
+	return rc;
+}
+
+/* More that is ready now, for the order of layers. */
+static unsigned
+group(struct out *o, uint32_t *ids)
+{
+	unsigned n = 1;
+
+	pthread_mutex_lock(&o->fate.lock);
+	while (n < GROUP && o->send.n) {
+		ids[n] = queue_pop(&o->send);
+		o->slot[ids[n++] % WIRE_WINDOW].busy = 1;
+	}
+	pthread_mutex_unlock(&o->fate.lock);
+	return n;
+}
+
+/* Before: they count as sent, as the sink may answer any time. After: they are free. Returns
+ * whether more waits. */
+static int
+mark(struct out *o, const uint32_t *ids, unsigned n, int before)
+{
+	unsigned i;
+	int more;
+
+	pthread_mutex_lock(&o->fate.lock);
+	for (i = 0; i < n; i++) {
+		if (before)
+			o->slot[ids[i] % WIRE_WINDOW].state = SLOT_SENT;
+		else
+			out_unbusy(o, ids[i]);
+	}
+	more = o->send.n > 0;
+	pthread_mutex_unlock(&o->fate.lock);
+	return more;
+}
+
+static int
+send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
+{
+	const struct slot *t = &o->slot[ids[0] % WIRE_WINDOW];
+	unsigned n = o->s->opts.layers ? group(o, ids) : 1;
+	int rc;
+
+	mark(o, ids, n, 1);
+	rc = o->s->opts.layers ? send_layers(o, l, ids, n, e) :
+	    send_piece(l, t, ids[0], 0, t->item->offer.size, e);
+	if (!mark(o, ids, n, 0) && rc == 0)
+		rc = lane_flush(l, e);
+	return rc;
+}
+
+static void *
+sender(void *arg)
+{
+	struct worker *w = arg;
+	struct out *o = w->o;
+	struct lane *l = fabric_lane(o->link.f, w->index);
+	uint32_t ids[GROUP];
+	struct err e;
+	int rc = 0;
+
+	while (rc == 0 && next_of(o, &o->send, ids))
+		rc = send_some(o, l, ids, &e);
+	if (rc == 0)
+		rc = lane_finish(l, &e);	/* of a failed session: shut, and nobody hears */
+	if (rc < 0)
+		fate_fail_lane(&o->fate, &e);
+	return NULL;
+}
+
+static int
+start(struct out *o, struct worker *w, unsigned *n, unsigned want, void *(*run)(void *),
+	struct err *e)
+{
+	for (*n = 0; *n < want; ++*n) {
+		w[*n].o = o;
+		w[*n].index = *n;
+		if (pthread_create(&w[*n].thread, NULL, run, &w[*n]) != 0)
+			return err_set(e, ERR_FAILED, "no more threads");
+	}
+	return 0;
+}
+
+int
+out_start(struct out *o, struct err *e)
+{
+	unsigned loads = o->s->feed.load || !fabric_files(o->link.f) ? o->s->opts.jobs : 0;
+
+	if (loads > FABRIC_LANES)
+		loads = FABRIC_LANES;
+	if (start(o, o->lanes, &o->n_lanes, fabric_lanes(o->link.f), sender, e) < 0)
+		return -1;
+	return start(o, o->loaders, &o->n_loaders, loads, loader, e);
+}
+
+void
+out_join(struct out *o)
+{
+	while (o->n_loaders > 0)
+		pthread_join(o->loaders[--o->n_loaders].thread, NULL);
+	while (o->n_lanes > 0)
+		pthread_join(o->lanes[--o->n_lanes].thread, NULL);
+}
