@@ -135,6 +135,8 @@ struct s3_text {
 	struct iovec iov;
 };
 const struct s3_body *s3_text(struct s3_text *t, const struct buf *b);
+/* Text as the content of an XML element. */
+void s3_xml_text(struct buf *b, const char *s);
 /* Content-MD5 of text, base64, where S3 demands one. */
 int s3_md5(char out[32], const struct buf *b, struct err *e);
 

@@ -65,6 +65,21 @@ s3_text(struct s3_text *t, const struct buf *b)
 	return &t->body;
 }
 
+void
+s3_xml_text(struct buf *b, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '&')
+			buf_str(b, "&amp;");
+		else if (*s == '<')
+			buf_str(b, "&lt;");
+		else if (*s == '>')
+			buf_str(b, "&gt;");
+		else
+			buf_chr(b, *s);
+	}
+}
+
 int
 s3_md5(char out[32], const struct buf *b, struct err *e)
 {

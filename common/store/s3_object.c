@@ -174,21 +174,6 @@ delete_one(struct s3 *s, const char *name, struct err *e)
 	return err_in(e, "delete '%s'", name);
 }
 
-static void
-add_xml(struct buf *b, const char *s)
-{
-	for (; *s; s++) {
-		if (*s == '&')
-			buf_str(b, "&amp;");
-		else if (*s == '<')
-			buf_str(b, "&lt;");
-		else if (*s == '>')
-			buf_str(b, "&gt;");
-		else
-			buf_chr(b, *s);
-	}
-}
-
 /* Which of a batch the server could not delete. */
 struct failures {
 	const struct s3 *s;
@@ -238,8 +223,8 @@ delete_batch(struct s3 *s, const char *const *names, size_t n, signed char *stat
 	buf_str(&xml, "<Delete><Quiet>true</Quiet>");
 	for (i = 0; i < n; i++) {
 		buf_str(&xml, "<Object><Key>");
-		add_xml(&xml, s->prefix);
-		add_xml(&xml, names[i]);
+		s3_xml_text(&xml, s->prefix);
+		s3_xml_text(&xml, names[i]);
 		buf_str(&xml, "</Key></Object>");
 	}
 	buf_str(&xml, "</Delete>");
