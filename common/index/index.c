@@ -11,7 +11,7 @@
 #include "index/ops.h"
 
 /* The whole registry. */
-static const struct index_ops *const backends[] = { &index_sqlite };
+static const struct index_ops *const backends[] = { &index_sqlite, &index_redis };
 
 /* A directory by its real path, so that "./kv", "/srv/kv/" and a link to it are one. */
 static int
@@ -32,6 +32,20 @@ identify_dir(struct buf *out, const char *path, struct err *e)
 		buf_printf(out, "%s/", cwd);
 	}
 	return buf_str(out, path);
+}
+
+/* An argument that says how a store's objects are read, not where they are. */
+static int
+only_reading(const char *name)
+{
+	static const char *const names[] = { "dialect", "geometry", "model", "algo",
+		"chunk-tokens", "layout", "block", "timeout", "retry" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strcmp(name, names[i]))
+			return 1;
+	return 0;
 }
 
 /* What names a store for ever: its URL without what only says how to read it, and with
@@ -60,7 +74,7 @@ identify(const char *url, const struct conf *conf, struct err *e)
 		;
 	out.len = len;
 	for (i = 0; i < u->n_args; i++)
-		if (strcmp(u->args[i].name, "dialect") != 0)
+		if (!only_reading(u->args[i].name))
 			buf_printf(&out, "?%s=%s", u->args[i].name, u->args[i].value);
 	if (!strcmp(u->scheme, "s3") && endpoint && !uri_arg(u, "endpoint"))
 		buf_printf(&out, "?endpoint=%s", endpoint);

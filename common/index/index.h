@@ -116,8 +116,8 @@ int index_flush(struct index *ix, struct err *e);	/* waits until all is written 
 
 /*
  * A rebuild from the store itself: begin; index_put() of everything that is there, by
- * several writers if need be; end, which forgets what was neither put nor used since
- * begin. Without an end nothing is forgotten. dropped: how many were, may be NULL.
+ * several writers if need be; end, which forgets what was not put since begin.
+ * Without an end nothing is forgotten. dropped: how many were, may be NULL.
  */
 int index_rebuild_begin(struct index *ix, struct err *e);
 int index_rebuild_end(struct index *ix, uint64_t *dropped, struct err *e);

@@ -52,6 +52,7 @@ struct index_ops {
 };
 
 extern const struct index_ops index_sqlite;
+extern const struct index_ops index_redis;
 
 /* An object put again is a new one, without the expiry of the old, when it was created
  * this much later: clocks of hosts and of stores differ by less. */

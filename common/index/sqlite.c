@@ -30,7 +30,7 @@ static const char *const sql[STATEMENTS] = {
 	[S_ACCESS] =
 		"INSERT INTO entry (name, hits, accessed, seen) VALUES (?1, ?2, ?3, " GENERATION
 		") ON CONFLICT (name) DO UPDATE SET hits = hits + excluded.hits, "
-		"accessed = max(accessed, excluded.accessed), seen = excluded.seen",
+		"accessed = max(accessed, excluded.accessed)",
 	[S_REMOVE] = "DELETE FROM entry WHERE name = ?1",
 	[S_PIN] = "UPDATE entry SET pinned = ?2 WHERE name = ?1",
 	[S_LEASE] = "UPDATE entry SET leased = ?2 WHERE name = ?1",

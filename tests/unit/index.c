@@ -103,7 +103,8 @@ test_put_get(void **state)
 	x.expires_s = 5000;
 	x.leased_s = 77;
 	x.pinned = 1;
-	assert_int_equal(index_put(ix, &x, 1, &e), 0);
+	if (index_put(ix, &x, 1, &e) < 0)
+		fail_msg("%s", e.text);
 	index_close(ix, NULL);
 	ix = again(INDEX_READ);
 	look(ix, "a/b");
@@ -416,9 +417,9 @@ test_foreign_and_damaged(void **state)
 	int fd;
 
 	(void)state;
-	if (getenv("KVTOOLS_TEST_INDEX")) {
+	if (getenv("KVTOOLS_TEST_INDEX")) {	/* only a file can be either */
 		index_close(ix, NULL);
-		skip();
+		return;
 	}
 	index_put(ix, &x, 1, &e);
 	index_close(ix, NULL);
