@@ -53,6 +53,8 @@ struct fabric_opts {
 	unsigned lanes;			/* 1 .. FABRIC_LANES */
 	double timeout_s;		/* no progress for so long is ERR_TEMP */
 	int source;			/* this end sends */
+	const char *near;		/* verbs: device_path() of the device whose memory moves,
+					 * for choosing ports; NULL: host memory */
 };
 
 struct fabric;

@@ -125,7 +125,7 @@ verbs_open(const struct fabric_opts *o, struct err *e)
 	if (v->wake < 0 || !v->events)
 		err_sys(e, "rdma: event channel");
 	else if (verbs_memory_open(v, e) == 0 &&
-		verbs_ports(v->port, &v->ports, &v->near, v->events, o->nic, e) == 0)
+		verbs_ports(v, e) == 0)
 		return v;
 	verbs_close(&v->base);
 	return NULL;

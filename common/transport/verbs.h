@@ -97,10 +97,9 @@ struct verbs {
 	struct verbs_lane lane[FABRIC_LANES];
 };
 
-/* verbs_port.c: the ports of this host that o permits, best first; *near are preferred. With
+/* verbs_port.c: the ports of this host that its options permit into v, best first, and with
  * each an id bound to its address. ERR_TEMP: none. */
-int verbs_ports(struct verbs_port *out, int *n, int *near, struct rdma_event_channel *events,
-	const char *list, struct err *e);
+int verbs_ports(struct verbs *v, struct err *e);
 /* ERR_TEMP: this host has no RDMA at all; ERR_REFUSED: too little memory may be locked. */
 int verbs_here(struct err *e);
 void verbs_ports_close(struct verbs_port *p, int n);

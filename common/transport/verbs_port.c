@@ -112,37 +112,33 @@ look(struct nic *n, const struct ifaddrs *a, struct rdma_event_channel *events, 
 }
 
 int
-verbs_ports(struct verbs_port *out, int *n, int *near, struct rdma_event_channel *events,
-	const char *list, struct err *e)
+verbs_ports(struct verbs *v, struct err *e)
 {
+	const char *list = v->base.opts.nic;
 	struct nic found[FOUND_MAX];
 	struct ifaddrs *all, *a;
+	struct verbs_port *p;
 	int i, count = 0;
 
-	*n = 0;
 	if (getifaddrs(&all) < 0)
 		return err_sys(e, "addresses of this host");
 	for (a = all; a && count < FOUND_MAX; a = a->ifa_next)
-		if (usable(a) && look(&found[count], a, events, list) == 0)
+		if (usable(a) && look(&found[count], a, v->events, list) == 0)
 			count++;
 	freeifaddrs(all);
 	if (count == 0)
 		return err_set(e, ERR_TEMP, "no active RDMA port with an address%s%s",
 			list ? " among " : "", list ? list : "");
-	*near = nic_rank(found, &count, nic_here(), NULL);
+	v->near = nic_rank(found, &count, nic_here(), v->base.opts.near);
 	for (i = 0; i < count && i < NIC_MAX; i++) {
-		memset(&out[i], 0, sizeof(out[i]));
-		out[i].nic = found[i];
-		if (rdma_create_id(events, &out[i].listener, NULL, RDMA_PS_TCP) < 0 ||
-			rdma_bind_addr(out[i].listener, (struct sockaddr *)&found[i].addr) < 0) {
-			err_sys(e, "bind '%s:%u'", found[i].dev, found[i].port);
-			verbs_ports_close(out, i + 1);
-			return -1;
-		}
+		p = &v->port[v->ports++];
+		p->nic = found[i];
+		if (rdma_create_id(v->events, &p->listener, NULL, RDMA_PS_TCP) < 0 ||
+			rdma_bind_addr(p->listener, (struct sockaddr *)&p->nic.addr) < 0)
+			return err_sys(e, "bind '%s:%u'", p->nic.dev, p->nic.port);
 	}
-	*n = i;
-	if (*near > i)
-		*near = i;
+	if (v->near > v->ports)
+		v->near = v->ports;
 	return 0;
 }
 #endif
