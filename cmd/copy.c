@@ -12,6 +12,9 @@
 #include "base/io.h"
 #include "base/par.h"
 #include "copy.h"
+#include "dialect/tensor.h"
+#include "key/algo.h"
+#include "key/tokens.h"
 #include "metrics.h"
 #include "opts.h"
 #include "progress.h"
@@ -25,7 +28,7 @@ copy_is_file(const char *name)
 	struct stat st;
 
 	return !strcmp(name, "-") || !strncmp(name, "gen:", 4) ||
-		(stat(name, &st) == 0 && !S_ISDIR(st.st_mode));
+		(stat(name, &st) == 0 && (!S_ISDIR(st.st_mode) || tensor_path(name)));
 }
 
 static struct source *
@@ -33,6 +36,73 @@ told(const struct err *e)
 {
 	tool_fail(e);
 	return NULL;
+}
+
+/* What the options tell of tensor files; the texts and tokens live as long as the program. */
+static int
+import_opts(struct tensor_opts *o, struct err *e)
+{
+	static struct key_tokens tokens;
+	static struct key_algo algo;
+	static struct geom geom;
+	static char model[256];
+	const struct copy_import *i = &copy_import;
+	struct buf b = { 0 };
+	int rc = 0;
+
+	*o = (struct tensor_opts){ .chunk_tokens = (uint32_t)i->chunk_tokens, .tail = i->tail,
+		.algo = &algo, .salt = i->tenant };
+	if (key_algo_parse(&algo, i->algo ? i->algo : KEY_ALGO_DEFAULT, e) < 0)
+		return -1;
+	if (i->geometry) {
+		if (geom_read(&geom, model, i->geometry, e) < 0)
+			return -1;
+		o->geom = &geom;
+	}
+	o->model = i->model ? i->model : *model ? model : NULL;
+	if (i->tokens && !tokens.n) {
+		rc = io_slurp(i->tokens, &b, 1u << 30, e);
+		if (rc == 0)
+			rc = key_tokens_read(&tokens, b.p, b.len, e);
+		if (rc < 0)
+			err_in(e, "--tokens '%s'", i->tokens);
+		buf_free(&b);
+	}
+	if (i->tokens) {
+		o->tokens = tokens.ids;
+		o->n_tokens = tokens.n;
+	}
+	return rc;
+}
+
+static struct source *
+tensor_source(const char *path)
+{
+	struct tensor_opts o;
+	struct source *s;
+	uint64_t dropped;
+	struct err e;
+
+	if (import_opts(&o, &e) < 0 || source_tensor(&s, path, &o, &dropped, &e) < 0)
+		return told(&e);
+	if (dropped)
+		tool_note("'%s': the last %" PRIu64 " tokens fill no chunk of %" PRIu64
+			" and are left out (--tail keeps them)", path, dropped,
+			copy_import.chunk_tokens);
+	return s;
+}
+
+int
+copy_export(struct sink **out, const char *path, const char *form, struct err *e)
+{
+	struct tensor_opts o;
+	size_t n = strlen(path), k = strlen(form);
+
+	if (strcmp(form, "safetensors") != 0 && strcmp(form, "npy") != 0)
+		return err_set(e, ERR_USAGE, "--export '%.20s': safetensors or npy", form);
+	if (n <= k || strcmp(path + n - k, form) != 0 || path[n - k - 1] != '.')
+		return err_set(e, ERR_USAGE, "-O '%.200s': should end in .%s", path, form);
+	return import_opts(&o, e) < 0 ? -1 : sink_tensor(out, path, &o, e);
 }
 
 struct source *
@@ -44,6 +114,8 @@ copy_source(const char *name)
 
 	if (!strncmp(name, "gen:", 4))
 		return source_gen(&s, name, &e) < 0 ? told(&e) : s;
+	if (strcmp(name, "-") != 0 && tensor_path(name))
+		return tensor_source(name);
 	if (!strcmp(name, "-")) {
 		if (tool_binary_in(opts_common.force, &e) < 0)
 			return told(&e);

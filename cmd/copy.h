@@ -11,11 +11,14 @@ struct source *copy_source(const char *name);
 
 /* How operands that are tensor files are to be read (--geometry, --tokens, --chunk-tokens ...). */
 struct copy_import {
-	const char *geometry, *tokens, *algo, *model;
+	const char *geometry, *tokens, *algo, *model, *tenant;
 	uint64_t chunk_tokens;
 	int tail;
 };
 extern struct copy_import copy_import;
+
+/* A sink that makes a tensor file (form "safetensors" or "npy") at path. */
+int copy_export(struct sink **out, const char *path, const char *form, struct err *e);
 
 /* Is this operand a file (not a store)? */
 int copy_is_file(const char *name);

@@ -17,7 +17,7 @@
 #include "tool.h"
 
 enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT_FILE, FILL,
-	KEEP_GOING, DIRECT, GEOMETRY, TAIL, UNORDERED };
+	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT };
 
 static const struct opt options[] = {
 	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole",
@@ -35,6 +35,8 @@ static const struct opt options[] = {
 	{ FILL, "fill", "STORE", "put them into this store instead of a stream", "DIR" },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
 	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
+	{ EXPORT, "export", "FORM", "one chain as a tensor file: safetensors or npy (with -O)",
+		"safetensors npy" },
 	{ GEOMETRY, "geometry", "MODEL", "of tensor files and bare bodies: a model, config.json",
 		NULL },
 	{ TAIL, "tail", NULL, "keep the tail that fills no chunk (tensor files)", NULL },
@@ -57,7 +59,7 @@ static struct {
 	struct select sel;
 	struct pick pick;
 	struct store_opts store;
-	const char *compress, *file, *fill, *geometry;
+	const char *compress, *file, *fill, *geometry, *export;
 	int keep_going;
 } o;
 
@@ -85,6 +87,7 @@ option(int c)
 	case KEEP_GOING: o.keep_going = 1; break;
 	case DIRECT: o.store.flags |= STORE_DIRECT; break;
 	case GEOMETRY: o.geometry = copy_import.geometry = opts_arg; break;
+	case EXPORT: o.export = opts_arg; break;
 	case TAIL: copy_import.tail = 1; break;
 	}
 	if (rc < 0)
@@ -139,6 +142,9 @@ open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
 			return -1;
 		return sink_place(to, fill, &how, e);
 	}
+	if (o.export)
+		return o.file ? copy_export(to, o.file, o.export, e) :
+			err_set(e, ERR_USAGE, "--export needs -O FILE");
 	if (o.file)
 		*fd = open_file();
 	else if (tool_binary_out(opts_common.force, e) < 0)
@@ -215,7 +221,7 @@ run(const char *url)
 	}
 	if (!filter)
 		opts_common.jobs = copy_jobs(from_place.store);
-	if (o.fill && !fill.native)
+	if (o.export || (o.fill && !fill.native))
 		o.compress = "none";
 	copy_run(from, to, steps(filter), o.keep_going || o.fill, &r);
 	if (fd != STDOUT_FILENO)

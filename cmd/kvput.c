@@ -96,7 +96,10 @@ option(int c)
 
 	switch (c) {
 	case REPLACE: o.how.replace = 1; break;
-	case TENANT: o.label.tenant = opts_arg; o.relabel = 1; break;
+	case TENANT:
+		o.label.tenant = copy_import.tenant = opts_arg;
+		o.relabel = 1;
+		break;
 	case TTL:
 		rc = num_duration(&o.ttl_s, opts_arg, "--ttl", &e);
 		o.label.expires = clock_now() + (int64_t)o.ttl_s;

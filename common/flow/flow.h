@@ -99,6 +99,14 @@ int sink_place(struct sink **out, struct place *p, const struct place_put *how, 
  * statistics of real KV. Same arguments, same bytes, everywhere. */
 int source_gen(struct source **out, const char *url, struct err *e);
 
+/* Tensor files of other programs (dialect/tensor.h). The tokens in o stay the caller's. dropped
+ * gets the tokens of a tail that is left out. The sink wants plain chunks of one chain and
+ * shows nothing before it is closed well. */
+struct tensor_opts;
+int source_tensor(struct source **out, const char *path, const struct tensor_opts *o,
+	uint64_t *dropped, struct err *e);
+int sink_tensor(struct sink **out, const char *path, const struct tensor_opts *o, struct err *e);
+
 /* Each of n sources after the other; takes them. */
 int source_cat(struct source **out, struct source **v, size_t n, struct err *e);
 
