@@ -30,9 +30,9 @@ SYSTEM := $(wildcard tests/*.t)
 
 all: $(TOOLS:%=$(O)/%)
 
-.SECONDEXPANSION:
-$(TOOLS:%=$(O)/%): $(O)/%: $(O)/cmd/%.o $$(patsubst %.c,$(O)/%.o,$$(wildcard cmd/%/*.c)) $(SHARED) $(O)/libkv.a
-	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
+$(O)/kvstat: $(patsubst %.c,$(O)/%.o,$(wildcard cmd/kvstat/*.c))
+$(TOOLS:%=$(O)/%): $(O)/%: $(O)/cmd/%.o $(SHARED) $(O)/libkv.a
+	$(CC) $(CFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libkv.a $(LDLIBS_ALL)
 
 $(O)/libkv.a: $(LIB)
 	rm -f $@ && $(AR) rcs $@ $^

@@ -274,6 +274,12 @@ out_close(struct out *o)
 		return;
 	if (o->form == TABLE || o->form == WIDE)
 		table(o);
+	out_drop(o);
+}
+
+void
+out_drop(struct out *o)
+{
 	buf_free(&o->cells);
 	free(o->width);
 	free(o);

@@ -43,6 +43,7 @@ struct out;
 struct out *out_open(const char *schema, const struct out_col *cols, int n_cols, int name_col);
 void out_row(struct out *o, const union out_value *v);
 void out_close(struct out *o);
+void out_drop(struct out *o);	/* without the head of an empty table */
 
 /* One NDJSON object for summaries: pairs as JSON text already; "kv.summary/1" and the exit
  * word are added. Only with --json. To stderr when stdout carries data (to_stderr). */

@@ -1,0 +1,55 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "opts.h"
+#include "tool.h"
+#include "kvstat/verbs.h"
+
+static const struct verb {
+	const char *name;
+	void (*run)(int argc, char **argv);
+	const char *help;
+} verbs[] = {
+	{ "ls", verb_ls, "chunks, from names and sizes; -l reads the headers" },
+	{ "du", verb_du, "totals by model, type, tenant, age" },
+	{ "show", verb_show, "everything a chunk, a stream or a store tells of itself" },
+	{ "chain", verb_chain, "is this prompt cached? the first missing link" },
+	{ "verify", verb_verify, "check every byte" },
+	{ "diff", verb_diff, "what one store has and another has not" },
+};
+
+static int
+help(void)
+{
+	size_t i;
+
+	printf("usage: kvstat VERB [options] ...\n\nLooks at stores and streams of KV chunks, and "
+		"never changes them.\n\nverbs:\n");
+	for (i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		printf("  %-8s %s\n", verbs[i].name, verbs[i].help);
+	printf("\nkvstat VERB --help tells the options of each. See kvstat(1) and kv(7).\n");
+	return tool_end();
+}
+
+int
+main(int argc, char **argv)
+{
+	size_t i;
+
+	tool_start("kvstat");
+	if (argc < 2)
+		opts_bad("which verb? ls, du, show, chain, verify, diff ...");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
+		return help();
+	if (!strcmp(argv[1], "--version")) {
+		printf("kvstat (kvtools) %s\n", KVTOOLS_VERSION);
+		return tool_end();
+	}
+	for (i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
+		if (strcmp(verbs[i].name, argv[1]) != 0)
+			continue;
+		verbs[i].run(argc - 1, argv + 1);
+		return tool_end();
+	}
+	opts_bad("no verb '%.40s'", argv[1]);
+}

@@ -1,0 +1,31 @@
+#ifndef CMD_KVSTAT_CHAIN_H
+#define CMD_KVSTAT_CHAIN_H
+
+#include "base/io.h"
+#include "key/tokens.h"
+#include "kvstat/common.h"
+
+/* kvstat chain: what its files share. */
+#define CHAIN_PLACES 16
+
+struct chain {
+	struct stat_place places[CHAIN_PLACES];
+	size_t n_places;
+	uint64_t chunk_tokens;
+	struct key_hash *hashes;	/* of the links, in order */
+	size_t n;
+	size_t n_tokens;		/* of the prompt; 0 not known */
+	size_t usable, present, unreachable;
+};
+
+/* The first row of the chunk with this hash in any group, its ranks folded; SIZE_MAX. */
+size_t chain_find(const struct catalog *c, const struct key_hash *h, struct folded *f,
+	const struct stat_place *s);
+
+/* All chains of the stores, a row each, or the one that ends with head: link by link. */
+void chain_list(struct chain *c, const char *head);
+
+/* Why are links missing? Prints the cause and the next command. */
+void chain_explain(struct chain *c, const char *tokens_file, const char *algo);
+
+#endif

@@ -1,0 +1,301 @@
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "copy.h"
+#include "kvstat/common.h"
+#include "kvstat/verbs.h"
+#include "opts.h"
+#include "out.h"
+#include "progress.h"
+#include "tool.h"
+
+enum { QUICK = OPT_FIRST, SUBSET, ALL };
+
+static const struct opt options[] = {
+	{ QUICK, "quick", NULL, "headers and sizes only, no payload", NULL },
+	{ SUBSET, "subset", "PART", "3/7 or 5%: a part of the store, always the same", NULL },
+	{ ALL, "all", NULL, "rows for good chunks too (JSON always has them)", NULL },
+	SELECT_OPTIONS,
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+static const struct usage usage = {
+	"kvstat verify [options] STORE|STREAM [NAME ...]",
+	"Reads every chunk and checks seal, sizes and digest. Prints what is wrong; exit status\n"
+	"4 if anything is damaged, 0 if all is well. Changes nothing.",
+	options,
+	"  kvstat verify ./store\n"
+	"  kvstat verify s3://bucket/kv --subset \"$(date +%u)/7\" --json > today.ndjson",
+	"kvstat(1)",
+};
+
+enum { NAME, STATE, RANK, SIZE, DETAIL, OBJECT, N_COLS };
+
+static const struct out_col cols[N_COLS] = {
+	[NAME] = { "NAME", "name", OUT_TEXT, 0, 0 },
+	[STATE] = { "STATE", "state", OUT_TEXT, 0, 0 },
+	[RANK] = { "RANK", "rank", OUT_COUNT, 0, 0 },
+	[SIZE] = { "SIZE", "size", OUT_SIZE, 0, 0 },
+	[DETAIL] = { "DETAIL", "detail", OUT_TEXT, 0, 0 },
+	[OBJECT] = { "OBJECT", "object", OUT_TEXT, 2, 0 },
+};
+
+/* The end of the copying run: a chunk that arrives here is good. */
+struct verify {
+	struct sink base;	/* first */
+	const struct stat_place *s;
+	const size_t *order;
+	struct out *out;
+	pthread_mutex_t lock;
+	int all;
+	uint64_t good, bad, gone, bytes;
+};
+
+static void
+report(struct verify *v, size_t row, const char *state, const char *detail)
+{
+	const struct cat_row *r = &v->s->cat.rows[row];
+	struct buf name = { 0 };
+	union out_value o[N_COLS];
+	char hex[KEY_HEX], brief[KEY_SHORT];
+
+	catalog_name(&v->s->cat, r, &name);
+	o[NAME].s = out_human() ? key_hash_short(brief, &r->hash) : key_hash_hex(hex, &r->hash);
+	o[STATE].s = state;
+	o[RANK].u = r->rank;
+	o[SIZE].u = r->size;
+	o[DETAIL].s = detail;
+	o[OBJECT].s = buf_text(&name);
+	out_row(v->out, o);
+	buf_free(&name);
+}
+
+static int
+good(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct verify *v = (struct verify *)s;
+
+	(void)pool, (void)e;
+	pthread_mutex_lock(&v->lock);
+	v->good++;
+	v->bytes += it->chunk.mem.len;
+	if (v->all)
+		report(v, v->order[it->index], "ok", NULL);
+	pthread_mutex_unlock(&v->lock);
+	return 0;
+}
+
+static int
+keep(struct sink *s, const struct err *why, struct err *e)
+{
+	(void)s, (void)why, (void)e;
+	return 0;
+}
+
+/* One word for what is wrong, from what the reader said. */
+static const char *
+state_of(const struct err *e)
+{
+	return strstr(e->text, "truncated") ? "truncated" :
+		strstr(e->text, "too long") ? "too-long" :
+		strstr(e->text, "another chunk") ? "misnamed" : "corrupt";
+}
+
+static void
+bad(void *ctx, const struct flow_item *it, const struct err *e)
+{
+	struct verify *v = ctx;
+
+	pthread_mutex_lock(&v->lock);
+	v->bad++;
+	tool_mark(ERR_CORRUPT);
+	report(v, v->order[it->index], state_of(e), e->text);
+	pthread_mutex_unlock(&v->lock);
+}
+
+/* k of n: by the hash, so that all ranks of a chunk fall together and every run agrees. */
+static int
+in_subset(const struct key_hash *h, uint64_t k, uint64_t n)
+{
+	return n < 2 || get_be32(h->b) % n == k - 1;
+}
+
+static void
+read_subset(const char *text, uint64_t *k, uint64_t *n)
+{
+	const char *slash = strchr(text, '/');
+	char first[24];
+	double share;
+	struct err e;
+
+	if (!slash) {
+		if (num_percent(&share, text, "--subset", &e) < 0)
+			opts_die(&e);
+		*k = 1;
+		*n = share > 0 ? (uint64_t)(1 / share + 0.5) : 0;
+		if (!*n)
+			opts_bad("--subset '%.20s': nothing", text);
+		return;
+	}
+	snprintf(first, sizeof(first), "%.*s", (int)(slash - text), text);
+	if (num_u64(n, slash + 1, 1, 1000000, "--subset", &e) < 0 ||
+	    num_u64(k, first, 1, *n, "--subset", &e) < 0)
+		opts_die(&e);
+}
+
+static void
+look(void *ctx, struct progress_now *now)
+{
+	const struct flow_stats *s = ctx;
+
+	now->chunks = atomic_load(&s->in);
+	now->bytes_in = atomic_load(&s->bytes_in);
+	now->bytes_out = now->bytes_in;
+}
+
+static void
+verify_all(struct verify *v, struct stat_place *s, size_t n)
+{
+	static const struct sink_ops ops = { .put = good, .close = keep };
+	struct flow_stats stats = { 0 };
+	struct flow_opts o = { .jobs = copy_jobs(s->place.store), .mem = opts_common.mem,
+		.keep_going = 1, .failed = bad, .ctx = v, .stats = &stats,
+		.max_duration = opts_common.max_duration, .bwlimit = opts_common.bwlimit };
+	struct source *from;
+	struct err e;
+
+	v->base.ops = &ops;
+	if (source_place(&from, &s->place, &s->cat, v->order, n, &e) < 0) {
+		tool_fail(&e);
+		return;
+	}
+	progress_start(look, &stats);
+	if (flow_copy(from, &v->base, &o, &e) < 0)
+		tool_fail(&e);
+	progress_stop();
+	v->gone = stats.vanished;
+	if (o.timed_out) {
+		tool_note("time limit reached: %" PRIu64 " of %zu checked", stats.in, n);
+		tool_mark(ERR_PARTIAL);
+	}
+}
+
+static void
+verify_heads(struct verify *v, struct stat_place *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct cat_head *h = &s->heads[v->order[i]];
+
+		if (h->state == ERR_ABSENT) {
+			v->gone++;
+		} else if (h->state) {
+			v->bad++;
+			tool_mark(ERR_CORRUPT);
+			report(v, v->order[i], "corrupt", "header or size");
+		} else {
+			v->good++;
+			if (v->all)
+				report(v, v->order[i], "ok", NULL);
+		}
+	}
+}
+
+static void
+run(struct stat_place *s, uint64_t k, uint64_t n, int quick, int all)
+{
+	struct verify v = { .s = s, .lock = PTHREAD_MUTEX_INITIALIZER,
+		.all = all || opts_common.json };
+	size_t *order = malloc((s->cat.n + 1) * sizeof(*order)), count = 0, i;
+	double start = clock_mono();
+	char size[NUM_TEXT], time[NUM_TEXT], json[200];
+
+	if (!order)
+		opts_bad("out of memory");
+	for (i = 0; i < s->cat.n; i++)
+		if (in_subset(&s->cat.rows[i].hash, k, n))
+			order[count++] = i;
+	v.order = order;
+	v.out = out_open("kv.verify/1", cols, N_COLS, NAME);
+	if (quick)
+		verify_heads(&v, s, count);
+	else
+		verify_all(&v, s, count);
+	if (v.bad || v.all)
+		out_close(v.out);
+	else
+		out_drop(v.out);
+	tool_note("%" PRIu64 " good, %" PRIu64 " bad%s, %s in %s", v.good, v.bad,
+		v.gone ? ", some vanished" : "", num_size_text(size, v.bytes),
+		num_duration_text(time, clock_mono() - start));
+	snprintf(json, sizeof(json), "\"good\":%" PRIu64 ",\"bad\":%" PRIu64 ",\"vanished\":%"
+		PRIu64 ",\"bytes\":%" PRIu64 ",\"seconds\":%.3f", v.good, v.bad, v.gone, v.bytes,
+		clock_mono() - start);
+	out_summary("kvstat verify", json, 0);
+	free(order);
+}
+
+/* A stream: it is good if it can be read to its end. */
+static void
+run_stream(const char *name)
+{
+	struct source *from = copy_source(name);
+	struct copy_result r;
+	struct place null = { 0 };
+	struct store_opts so = { .conf = opts_conf, .flags = STORE_WRITE };
+	struct place_put how = { 0 };
+	char size[NUM_TEXT];
+	struct sink *to;
+	struct err e;
+
+	if (!from)
+		return;
+	if (place_open(&null, "null:", &so, NULL, &e) < 0 || sink_place(&to, &null, &how, &e) < 0) {
+		tool_fail(&e);
+		from->ops->close(from);
+		return;
+	}
+	copy_run(from, to, NULL, 0, &r);
+	place_close(&null);
+	tool_note("%" PRIu64 " good chunks, %s%s", r.stats.put,
+		num_size_text(size, r.stats.bytes_in), r.failed ? "" : ", complete");
+}
+
+void
+verb_verify(int argc, char **argv)
+{
+	uint64_t k = 1, n = 1;
+	struct stat_place s;
+	struct select sel;
+	int c, quick = 0, all = 0;
+
+	select_init(&sel);
+	while ((c = opts_next(argc, argv, &usage)) != -1) {
+		if (select_option(c, &sel))
+			continue;
+		if (c == QUICK)
+			quick = 1;
+		else if (c == ALL)
+			all = 1;
+		else
+			read_subset(opts_arg, &k, &n);
+	}
+	stat_url(argc, argv, "verify");
+	if (copy_is_file(argv[optind])) {
+		run_stream(argv[optind]);
+		return;
+	}
+	select_names(&sel, argv + optind + 1, argc - optind - 1);
+	if (stat_open(&s, argv[optind], &sel, quick) < 0)
+		return;
+	if (!sel.n_prefixes || select_unique(&sel, &s.cat) == 0)
+		run(&s, k, n, quick, all);
+	stat_close(&s);
+}
