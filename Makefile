@@ -3,6 +3,11 @@ PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 DATADIR    ?= $(PREFIX)/share
+DOCDIR     ?= $(DATADIR)/doc/kvtools
+BASHDIR    ?= $(DATADIR)/bash-completion/completions
+ZSHDIR     ?= $(DATADIR)/zsh/site-functions
+FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
 O          ?= out
 CC         ?= cc
 PKG_CONFIG ?= pkg-config
@@ -25,7 +30,7 @@ SHARED := $(patsubst %.c,$(O)/%.o,$(filter-out $(TOOLS:%=cmd/%.c),$(wildcard cmd
 LIB    := $(patsubst %.c,$(O)/%.o,$(wildcard common/*/*.c))
 BENCH  := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 UNIT   := $(patsubst tests/unit/%.c,$(O)/unit/%,$(wildcard tests/unit/*.c))
-FUZZ   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ   := $(filter-out main,$(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)))
 SYSTEM := $(wildcard tests/*.t)
 
 all: $(TOOLS:%=$(O)/%)
@@ -49,15 +54,34 @@ $(O)/bench/%: $(O)/tests/bench/%.o $(O)/libkv.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL)
 
+# With a plain main a fuzz target replays its corpus; make fuzz gives it clang's.
+FUZZ_MAIN ?= $(O)/tests/fuzz/main.o
+$(O)/fuzz/%: $(O)/tests/fuzz/%.o $(FUZZ_MAIN) $(O)/libkv.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(FUZZ_LINK) -o $@ $^ $(LDLIBS_ALL)
+
 unit: $(UNIT)
 	prove -e '' $(UNIT)
 
-check: all $(UNIT)
-	PATH="$(CURDIR)/$(O):$$PATH" KVTOOLS_OUT="$(CURDIR)/$(O)" prove -e '' $(UNIT)
-	PATH="$(CURDIR)/$(O):$$PATH" KVTOOLS_OUT="$(CURDIR)/$(O)" prove $(PROVE_FLAGS) -e sh $(SYSTEM)
+tests: all $(UNIT) $(FUZZ:%=$(O)/fuzz/%)
+
+check: tests
+	@rc=0; export PATH="$(CURDIR)/$(O):$$PATH" KVTOOLS_OUT="$(CURDIR)/$(O)"; \
+	prove $(PROVE_FLAGS) -e '' $(UNIT) || rc=1; \
+	prove $(PROVE_FLAGS) -e sh $(SYSTEM) || rc=1; exit $$rc
 
 sanitize:
 	ASAN_OPTIONS=exitcode=99 UBSAN_OPTIONS=exitcode=99 $(MAKE) O=out-san SAN=address,undefined CFLAGS='-O1 -g' check
+
+# Each target for FUZZ_SECONDS, on from its corpus; what it finds lies in out-fuzz.
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(MAKE) O=out-fuzz CC=clang SAN=address,undefined CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' \
+		FUZZ_MAIN= FUZZ_LINK=-fsanitize=fuzzer $(FUZZ:%=out-fuzz/fuzz/%)
+	for f in $(FUZZ); do mkdir -p out-fuzz/new/$$f; \
+		out-fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=20 \
+			-artifact_prefix=out-fuzz/$$f- out-fuzz/new/$$f \
+			$$(ls -d tests/fuzz/corpus/$$f 2>/dev/null) || exit; done
 
 bench: all $(BENCH)
 	for b in $(filter-out %/lib.sh,$(wildcard tests/bench/*.sh)); do \
@@ -73,9 +97,38 @@ lint:
 rdma-kernel:
 	tests/server/rdma-kernel
 
+demo:
+	sh scripts/demo.sh
+
+INSTALL_PROGRAM ?= install -m 755
+INSTALL_DATA    ?= install -m 644
+PAGES := $(wildcard man/*.[1-9])
+UNITS := $(wildcard scripts/*.service scripts/*.timer)
+COMPLETIONS = $(foreach t,$(TOOLS),$(BASHDIR)/$t $(ZSHDIR)/_$t $(FISHDIR)/$t.fish)
+
+install: all
+	install -d $(foreach d,$(BINDIR) $(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man7 $(BASHDIR) \
+		$(ZSHDIR) $(FISHDIR) $(DOCDIR) $(UNITDIR),"$(DESTDIR)$d")
+	$(INSTALL_PROGRAM) $(TOOLS:%=$(O)/%) "$(DESTDIR)$(BINDIR)"
+	for p in $(PAGES); do $(INSTALL_DATA) $$p "$(DESTDIR)$(MANDIR)/man$${p##*.}" || exit; done
+	for t in $(TOOLS); do \
+		$(O)/$$t --completion bash >"$(DESTDIR)$(BASHDIR)/$$t" && \
+		$(O)/$$t --completion zsh >"$(DESTDIR)$(ZSHDIR)/_$$t" && \
+		$(O)/$$t --completion fish >"$(DESTDIR)$(FISHDIR)/$$t.fish" || exit; done
+	for u in $(UNITS); do $(INSTALL_DATA) $$u "$(DESTDIR)$(UNITDIR)" || exit; done
+	$(INSTALL_DATA) README.md INSTALL LICENSE "$(DESTDIR)$(DOCDIR)"
+
+uninstall:
+	rm -f $(foreach f,$(TOOLS:%=$(BINDIR)/%) $(COMPLETIONS) $(UNITS:scripts/%=$(UNITDIR)/%) \
+		$(foreach p,$(PAGES),$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p)),"$(DESTDIR)$f")
+	rm -rf "$(DESTDIR)$(DOCDIR)"
+
+dist:
+	git archive --format=tar --prefix=kvtools-$(VERSION)/ HEAD | gzip -9n >kvtools-$(VERSION).tar.gz
+
 clean:
 	rm -rf out out-*
 
 -include $(wildcard $(O)/*/*.d $(O)/*/*/*.d $(O)/*/*/*/*.d)
-.PHONY: all unit check sanitize bench lint clean rdma-kernel
+.PHONY: all unit tests check sanitize fuzz bench lint demo install uninstall dist clean rdma-kernel
 .PRECIOUS: $(O)/%.o
