@@ -6,7 +6,7 @@
 #include "base/num.h"
 #include "index/ops.h"
 
-static const char schema[] = "kvtools.index/1";
+static const char schema[] = "kv.index/1";
 
 /* The texts of an entry, in the order of their place in one allocation. */
 static const size_t texts[] = {
@@ -240,7 +240,7 @@ index_entry_read(struct index_entry *x, struct buf *keep, const char *line, size
 	}
 	if (!r.known || !r.at[0] || !keep->p[r.at[0] - 1])
 		return err_set(e, ERR_CORRUPT, "index entry: %s",
-			r.known ? "no name" : "no schema kvtools.index/1");
+			r.known ? "no name" : "no schema kv.index/1");
 	for (i = 0; i < N_TEXTS; i++)
 		*text_of(x, i) = r.at[i] ? keep->p + r.at[i] - 1 : "";
 	return 0;

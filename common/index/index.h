@@ -122,7 +122,7 @@ int index_flush(struct index *ix, struct err *e);	/* waits until all is written 
 int index_rebuild_begin(struct index *ix, struct err *e);
 int index_rebuild_end(struct index *ix, uint64_t *dropped, struct err *e);
 
-/* One entry as a JSON object (schema kvtools.index/1), without newline; and back: texts
+/* One entry as a JSON object (schema kv.index/1), without newline; and back: texts
  * of x then point into keep, which the caller frees after use. ERR_CORRUPT: not one. */
 int index_entry_json(struct buf *out, const struct index_entry *x);
 int index_entry_read(struct index_entry *x, struct buf *keep, const char *line, size_t n,

@@ -476,17 +476,17 @@ static void
 test_json_bad(void **state)
 {
 	static const char *const bad[] = {
-		"", "[]", "{}", "{\"schema\":\"kvtools.index/1\"}",
-		"{\"schema\":\"kvtools.index/2\",\"name\":\"x\"}", "{\"name\":\"x\"}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"\"}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":5}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"x\",\"size\":-1}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"x\",\"size\":\"1\"}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"x\",\"created\":\"soon\"}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"x\",\"depth\":4294967296}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"x\"} {}",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"x\"",
-		"{\"schema\":\"kvtools.index/1\",\"name\":\"\\u0000\"}",
+		"", "[]", "{}", "{\"schema\":\"kv.index/1\"}",
+		"{\"schema\":\"kv.index/2\",\"name\":\"x\"}", "{\"name\":\"x\"}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"\"}",
+		"{\"schema\":\"kv.index/1\",\"name\":5}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"x\",\"size\":-1}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"x\",\"size\":\"1\"}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"x\",\"created\":\"soon\"}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"x\",\"depth\":4294967296}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"x\"} {}",
+		"{\"schema\":\"kv.index/1\",\"name\":\"x\"",
+		"{\"schema\":\"kv.index/1\",\"name\":\"\\u0000\"}",
 	};
 	struct buf keep = { 0 };
 	struct index_entry x;
