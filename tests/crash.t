@@ -1,0 +1,73 @@
+#!/bin/sh
+# kill -9, full disks, many writers: a store never shows half a chunk, and a second run completes it.
+. "${0%/*}/lib.sh"
+
+cd "$tmp" || exit 1
+kvget -q 'gen:tiny?tokens=16384&seed=1' >a.kv	# 64 chunks of 260 KiB
+kills=${KVTOOLS_KILLS:-60}
+
+killed() {
+	i=0
+	while [ $i -lt "$kills" ]; do
+		kvput -q s a.kv &
+		sleep "0.0$(awk -v s="$i" 'BEGIN{srand(s); printf "%02d", rand()*45}')"
+		kill -9 $! 2>/dev/null
+		wait $! 2>/dev/null
+		[ $((i % 10)) -ne 0 ] || [ ! -d s ] || kvstat verify -q s || return 1
+		[ $((i % 4)) -ne 0 ] || find s -name '*.safetensors' 2>/dev/null | head -n 30 | xargs -r rm -f
+		i=$((i + 1))
+	done
+	return 0
+}
+ok "kill -9 at $kills instants: no bad chunk" killed 2>/dev/null
+ok 'what is there verifies' kvstat verify -q s
+ok 'a second run completes it' kvput -q s a.kv
+ok 'and it is all there' sh -c 'kvget -q s | cmp - a.kv'
+find s -name '.*.tmp' -exec touch -d '1 hour ago' {} +
+ok '--sweep removes what they left' sh -c "kvput -q --sweep s a.kv && ! find s -name '*.tmp' | grep -q ."
+
+i=0
+while [ $i -lt 100 ]; do
+	kvput -q -j1 many a.kv 2>>errors &
+	i=$((i + 1))
+done
+wait
+is '100 writers at once: no error' "$(cat errors)" ''
+is 'one copy' "$(find many -type f | wc -l)" 64
+ok 'all well' sh -c 'kvget -q many | cmp - a.kv'
+
+ok 'SIGTERM ends with 143' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=1000000' --bwlimit 10MB/s >/dev/null & sleep 0.3; kill -TERM \$!; wait \$!; test \$? = 143"
+ok 'SIGINT ends with 130' /usr/bin/env python3 -c "
+import subprocess, signal, time
+p = subprocess.Popen(['kvget', '-q', 'gen:llama-3.1-8b?tokens=1000000', '--bwlimit', '10MB/s'], stdout=subprocess.DEVNULL)
+time.sleep(0.3); p.send_signal(signal.SIGINT); assert p.wait(5) == -signal.SIGINT"
+ok 'a closed pipe ends with 141' sh -c "{ kvget -q a.kv; echo \$? >rc; } | head -c 100 >/dev/null; test \$(cat rc) = 141"
+ok '-O leaves no half file' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 10MB/s -O half.kv & sleep 0.3; kill -TERM \$!; wait \$!; ! ls half.kv* 2>/dev/null"
+ok 'full /dev/full is 7' sh -c 'kvget -q a.kv >/dev/full; test $? = 7'
+
+mkdir full
+if mount -t tmpfs -o size=4m tmpfs full 2>/dev/null; then
+	at_exit='umount "$tmp/full"'
+	ok 'full disk is 7' sh -c 'kvput -q full/s a.kv 2>err; test $? = 7'
+	is 'full disk: one line' "$(grep -c . err)" 1
+	ok 'full disk: no half chunk' kvstat verify -q full/s
+	ok 'full disk: no litter' sh -c "! find full -name '*.tmp' | grep -q ."
+else
+	skip 'mounting a small tmpfs is not allowed here'
+fi
+if [ "$(id -u)" != 0 ]; then
+	mkdir ro && chmod 555 ro
+	ok 'no permission is 6' sh -c 'kvput -q ro/s a.kv; test $? = 6'
+else
+	mkdir ro
+	chmod 755 "$tmp"
+	if command -v setpriv >/dev/null; then
+		ok 'no permission is 6' sh -c 'setpriv --reuid=65534 --clear-groups kvput -q ro/s a.kv; test $? = 6'
+	fi
+fi
+ok 'a directory that is not there is 2' sh -c 'kvget -q nothere >/dev/null; test $? = 2'
+ok 'an absent chunk is 1' sh -c 'kvget -q s ffffffffffff >/dev/null; test $? = 1'
+ok 'a bad name is 2' sh -c 'kvget -q s nosuchname >/dev/null; test $? = 2'
+ok 'an ambiguous store kind is 2' sh -c 'kvget -q floppy:a >/dev/null; test $? = 2'
+ok 'a password in a URL is 2' sh -c 'kvget -q redis://u:secret@h/ >/dev/null 2>err; test $? = 2 && ! grep -q secret err'
+finish
