@@ -7,6 +7,7 @@
 #include "store/s3.h"
 
 #define MULTIPART (64ull << 20)
+#define CONNECT_S 5
 #define PART_MIN (5ull << 20)		/* S3's own bound */
 
 static int
@@ -102,21 +103,20 @@ set_limits(struct s3 *s, const struct conf *conf, struct err *e)
 	const char *retries = conf_get(conf, "retries"), *rate = conf_get(conf, "bwlimit");
 	const char *part = conf_get(conf, "multipart-size");
 	uint64_t n = 8, bytes_s = 0;
-	double connect, stall;
+	double timeout;
 
 	s->multipart = MULTIPART;
 	if ((retries && num_u64(&n, retries, 0, 100, "retries", e) < 0) ||
 	    (rate && num_rate(&bytes_s, rate, "bwlimit", e) < 0) ||
 	    (part && num_size(&s->multipart, part, "multipart-size", e) < 0) ||
-	    seconds(&connect, conf, "connect-timeout", 5, e) < 0 ||
-	    seconds(&stall, conf, "stall-timeout", 20, e) < 0 ||
+	    seconds(&timeout, conf, "timeout", 20, e) < 0 ||
 	    seconds(&s->lock_age_s, conf, "lock-age", 86400, e) < 0)
 		return -1;
 	if (s->multipart < PART_MIN)
 		return err_set(e, ERR_USAGE, "multipart-size: at least 5 MiB");
 	s->retries = (unsigned)n;
-	s->connect_ms = (long)(connect * 1000);
-	s->stall_s = stall < 1 ? 1 : (long)stall;
+	s->stall_s = timeout < 1 ? 1 : (long)timeout;
+	s->connect_ms = s->stall_s < CONNECT_S ? s->stall_s * 1000 : CONNECT_S * 1000;
 	return limit_open(&s->limit, bytes_s, e);
 }
 
@@ -157,7 +157,8 @@ check_bucket(struct s3 *s, struct err *e)
 	if (s3_do(s, &head, e) == 0)
 		return 0;
 	if (head.status == 404)
-		return err_set(e, ERR_USAGE, "bucket '%s' does not exist", s->bucket);
+		return err_set(e, ERR_USAGE, "bucket '%s' does not exist (kvput --create-bucket "
+			"makes it)", s->bucket);
 	if (head.status != 403 && head.status != 400)
 		return -1;
 	rc = s3_do(s, &list, e);

@@ -11,7 +11,7 @@
  * The S3 back end's files share this. URL: s3://BUCKET/PREFIX, arguments endpoint-url,
  * region, profile, dialect. Settings (conf): those of conf/aws.h and
  *   virtual-host, insecure, client-cert, client-key, unsigned-payload, retries,
- *   connect-timeout, stall-timeout, bwlimit, multipart-size, storage-class,
+ *   timeout (of a silent connection), bwlimit, multipart-size, storage-class,
  *   sse (AES256, aws:kms), sse-kms-key-id, lock-age.
  * Wire facts: Amazon S3 API Reference (2006-03-01), and Ceph 16.2.15 as tried.
  */

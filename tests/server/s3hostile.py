@@ -14,7 +14,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     fskew fpolicy fxml fstranger       RequestTimeTooSkewed, AccessDenied, bad XML, 418
     flost                              the answer to a completed upload is lost once
 and by the bucket's:
-    million     1,000,000 simulated objects, m/bf16-tp1-r0/HH/I.kv.safetensors
+    million     1,000,000 simulated objects, m/bf16-tp1-r0/HH/HASH.kv.safetensors
     listcut-N   the first N listings are cut XML of the right length
     listbad     listings are no XML        listcircle  the same page for ever
     region-R    301 with x-amz-bucket-region unless the request is signed for region R
@@ -398,14 +398,15 @@ class Handler(BaseHTTPRequestHandler):
         return self.page(rows[start:start + 1000], dirs, more)
 
     def million(self, prefix, start):
-        m = re.match(r'm/bf16-tp1-r0/([0-9a-f]{2})/', prefix)
-        shard = int(m.group(1), 16) if m else None
-        lo, hi = 0, MILLION
-        if shard is not None:
-            lo, hi = -(-shard * MILLION // 256), -(-(shard + 1) * MILLION // 256)
+        """A page of the shards that the prefix leaves: all, 16 or one."""
+        m = re.match(r'm/bf16-tp1-r0/([0-9a-f]{0,2})', prefix)
+        digits = m.group(1) if m else ''
+        span = 256 >> 4 * len(digits)
+        shard = int(digits or '0', 16) * span
+        lo, hi = -(-shard * MILLION // 256), -(-(shard + span) * MILLION // 256)
         start = max(start, lo)
         end = min(start + 1000, hi)
-        rows = [('m/bf16-tp1-r0/%02x/%08x.kv.safetensors' % (i * 256 // MILLION, i), i) for i in range(start, end)]
+        rows = [('m/bf16-tp1-r0/{0:02x}/{0:02x}{1:062x}.kv.safetensors'.format(i * 256 // MILLION, i), i) for i in range(start, end)]
         return self.page(rows, [], str(end) if end < hi else None)
 
     def page(self, rows, dirs, more):

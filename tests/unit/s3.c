@@ -57,7 +57,7 @@ the_bucket(const char *prefix)
 	struct store *s;
 
 	snprintf(url, sizeof(url), "s3://bucket/%s", prefix);
-	s = open_with(url, STORE_WRITE, &e, "retries", "4", "stall-timeout", "1s", NULL);
+	s = open_with(url, STORE_WRITE, &e, "retries", "4", "timeout", "1s", NULL);
 	if (!s)
 		fail_msg("%s", e.text);
 	return s;
