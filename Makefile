@@ -35,6 +35,7 @@ SYSTEM := $(wildcard tests/*.t)
 
 all: $(TOOLS:%=$(O)/%)
 
+$(O)/kvsend: $(patsubst %.c,$(O)/%.o,$(wildcard cmd/kvsend/*.c))
 $(O)/kvstat: $(patsubst %.c,$(O)/%.o,$(wildcard cmd/kvstat/*.c))
 $(TOOLS:%=$(O)/%): $(O)/%: $(O)/cmd/%.o $(SHARED) $(O)/libkv.a
 	$(CC) $(CFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libkv.a $(LDLIBS_ALL)

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "chunk/stream.h"
@@ -138,6 +140,15 @@ take_record(struct stream_in *s, const struct chunk_head *h, struct err *e)
 	return 0;
 }
 
+static void
+count(struct stream_in *s, const struct chunk_head *h)
+{
+	s->count++;
+	s->total++;
+	s->bytes += h->region + h->payload;
+	digest_xxh3_add(s->seals, h->seal.b, sizeof(h->seal.b));
+}
+
 static int
 read_payload(struct stream_in *s, uint64_t ticket, struct chunk *c, const char *region,
 	struct err *e)
@@ -151,38 +162,87 @@ read_payload(struct stream_in *s, uint64_t ticket, struct chunk *c, const char *
 	c->mem.len = n;
 	if (fill(s, c->mem.p + h->region, (size_t)h->payload, "payload", e) < 0)
 		return -1;
-	s->count++;
-	s->total++;
-	s->bytes += n;
-	digest_xxh3_add(s->seals, h->seal.b, sizeof(h->seal.b));
+	count(s, h);
 	return 1;
+}
+
+/* The next data chunk's head; records are taken in. Its region stays in *region, which may be
+ * page. 1, 0, -1. */
+static int
+next_head(struct stream_in *s, char *page, char **region, struct chunk_head *h, struct err *e)
+{
+	size_t n = 0;
+	int rc;
+
+	do {
+		memset(h, 0, sizeof(*h));
+		rc = read_region(s, page, region, &n, e);
+		if (rc != 1)
+			break;
+		rc = chunk_head_parse(h, *region, n, e);
+		if (rc < 0)
+			err_in(e, "stream at byte %" PRIu64, s->read - n);
+		else if (h->kind != CHUNK_DATA)
+			rc = take_record(s, h, e) < 0 ? -1 : 2;
+		else
+			rc = 1;
+		s->records = 1;
+		if (rc != 1)
+			chunk_head_free(h);
+		if (rc == 2 && *region != page)
+			free(*region);
+	} while (rc == 2);
+	return rc;
 }
 
 int
 stream_in_next(struct stream_in *s, uint64_t ticket, struct chunk *c, struct err *e)
 {
-	char page[CHUNK_ALIGN], *region;
-	size_t n = 0;
+	char page[CHUNK_ALIGN], *region = page;
 	int rc;
 
-	do {
-		memset(c, 0, sizeof(*c));
-		rc = read_region(s, page, &region, &n, e);
-		if (rc == 1) {
-			rc = chunk_head_parse(&c->head, region, n, e);
-			if (rc < 0)
-				err_in(e, "stream at byte %" PRIu64, s->read - n);
-			else if (c->head.kind != CHUNK_DATA)
-				rc = take_record(s, &c->head, e) < 0 ? -1 : 2;
-			else
-				rc = read_payload(s, ticket, c, region, e);
-			s->records = 1;
-		}
-		if (region != page)
-			free(region);
-		if (rc != 1)
-			chunk_free(c, s->pool);
-	} while (rc == 2);
+	memset(c, 0, sizeof(*c));
+	rc = next_head(s, page, &region, &c->head, e);
+	if (rc == 1)
+		rc = read_payload(s, ticket, c, region, e);
+	if (region != page)
+		free(region);
+	if (rc != 1)
+		chunk_free(c, s->pool);
+	return rc;
+}
+
+static int
+step_over(struct stream_in *s, const struct chunk_head *h, uint64_t *off, struct err *e)
+{
+	off_t at = lseek(s->fd, 0, SEEK_CUR);
+	struct stat st;
+
+	if (at < 0 || fstat(s->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(e, ERR_USAGE, "stream: not a regular file");
+	if ((uint64_t)st.st_size - (uint64_t)at < h->payload)
+		return err_set(e, ERR_CORRUPT, "stream truncated inside a payload after %" PRIu64
+			" complete chunks", s->total);
+	if (lseek(s->fd, (off_t)h->payload, SEEK_CUR) < 0)
+		return err_sys(e, "stream");
+	*off = (uint64_t)at - h->region;
+	s->read += h->payload;
+	count(s, h);
+	return 1;
+}
+
+int
+stream_in_skip(struct stream_in *s, struct chunk_head *h, uint64_t *off, struct err *e)
+{
+	char page[CHUNK_ALIGN], *region = page;
+	int rc = next_head(s, page, &region, h, e);
+
+	if (rc == 1)
+		rc = step_over(s, h, off, e);
+	if (region != page)
+		free(region);
+	if (rc < 0)
+		chunk_head_free(h);
 	return rc;
 }
 

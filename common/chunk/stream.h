@@ -20,6 +20,10 @@ void stream_in_close(struct stream_in *s);
  * the payload is not: chunk_verify(), elsewhere and in parallel. ticket: see base/pool. */
 int stream_in_next(struct stream_in *s, uint64_t ticket, struct chunk *c, struct err *e);
 
+/* The same for a regular file, whose payloads are stepped over: the next head (to be freed by
+ * chunk_head_free) and where in the file its chunk begins. Not to be mixed with the above. */
+int stream_in_skip(struct stream_in *s, struct chunk_head *h, uint64_t *off, struct err *e);
+
 /* Complete data chunks seen so far, and bytes read. */
 uint64_t stream_in_count(const struct stream_in *s);
 uint64_t stream_in_bytes(const struct stream_in *s);

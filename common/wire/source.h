@@ -48,6 +48,7 @@ struct out {
 	struct queue load, send;
 	int ended;		/* the feed has no more */
 	int over;		/* the totals came: threads go home */
+	double pace;		/* when the next bytes may leave, if there is a limit */
 	struct worker lanes[FABRIC_LANES];
 	struct worker loaders[FABRIC_LANES];
 	unsigned n_lanes, n_loaders;

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "wire/source.h"
 
@@ -80,6 +81,21 @@ loader(void *arg)
 			out_give_up(o, id, &e);
 	}
 	return NULL;
+}
+
+/* Under --bwlimit: wait for our turn, and move it on by what len bytes take. */
+static int
+pace(struct out *o, uint64_t len, struct err *e)
+{
+	double now = clock_mono(), at, rate = (double)o->s->opts.bwlimit;
+
+	if (rate <= 0)
+		return 0;
+	pthread_mutex_lock(&o->fate.lock);
+	at = o->pace > now ? o->pace : now;
+	o->pace = at + (double)len / rate;
+	pthread_mutex_unlock(&o->fate.lock);
+	return at > now ? clock_sleep(at - now, e) : 0;
 }
 
 static int
@@ -179,8 +195,10 @@ send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
 	int rc;
 
 	mark(o, ids, n, 1);
-	rc = o->s->opts.layers ? send_layers(o, l, ids, n, e) :
-	    send_piece(l, t, ids[0], 0, t->item->offer.size, e);
+	rc = pace(o, n * t->item->offer.size, e);
+	if (rc == 0)
+		rc = o->s->opts.layers ? send_layers(o, l, ids, n, e) :
+		    send_piece(l, t, ids[0], 0, t->item->offer.size, e);
 	if (!mark(o, ids, n, 0) && rc == 0)
 		rc = lane_flush(l, e);
 	return rc;
