@@ -13,6 +13,7 @@
 #include "base/par.h"
 #include "copy.h"
 #include "dialect/tensor.h"
+#include "flow/convert.h"
 #include "key/algo.h"
 #include "key/tokens.h"
 #include "metrics.h"
@@ -103,6 +104,32 @@ copy_export(struct sink **out, const char *path, const char *form, struct err *e
 	if (n <= k || strcmp(path + n - k, form) != 0 || path[n - k - 1] != '.')
 		return err_set(e, ERR_USAGE, "-O '%.200s': should end in .%s", path, form);
 	return import_opts(&o, e) < 0 ? -1 : sink_tensor(out, path, &o, e);
+}
+
+struct flow_step *
+copy_rename(const char *to)
+{
+	struct rename r = { 0 };
+	struct flow_step *s;
+	struct tensor_opts o;
+	struct err e;
+
+	if (import_opts(&o, &e) < 0)
+		goto fail;
+	if (!o.tokens) {
+		err_set(&e, ERR_USAGE, "--rename: only tokens give names: --tokens FILE");
+		goto fail;
+	}
+	r.from = r.to = *o.algo;
+	r.tokens = o.tokens;
+	r.n = o.n_tokens;
+	r.chunk_tokens = o.chunk_tokens;
+	if ((to && key_algo_parse(&r.to, to, &e) < 0) || step_rename(&s, &r, &e) < 0)
+		goto fail;
+	return s;
+fail:
+	tool_fail(&e);
+	return NULL;
 }
 
 struct source *

@@ -20,6 +20,11 @@ extern struct copy_import copy_import;
 /* A sink that makes a tensor file (form "safetensors" or "npy") at path. */
 int copy_export(struct sink **out, const char *path, const char *form, struct err *e);
 
+/* Step that names chunks by algo "to", from --tokens, --algo and --chunk-tokens; to NULL: by the
+ * algorithm they have, which gives place and parent to chunks whose store does not tell
+ * them. NULL after tool_fail(). */
+struct flow_step *copy_rename(const char *to);
+
 /* Is this operand a file (not a store)? */
 int copy_is_file(const char *name);
 

@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "copy.h"
+#include "flow/convert.h"
 #include "opts.h"
 #include "out.h"
 #include "pick.h"
@@ -17,7 +18,7 @@
 #include "tool.h"
 
 enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT_FILE, FILL,
-	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT };
+	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT, TO_TP, TO_DTYPE, TO_SCALE, RENAME };
 
 static const struct opt options[] = {
 	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole",
@@ -32,6 +33,12 @@ static const struct opt options[] = {
 		"chain newest oldest size" },
 	{ COMPRESS, "compress", "CODEC", "recode: none, zstd[:N], planes+zstd[:N] or auto",
 		"none zstd planes+zstd auto" },
+	{ TO_TP, "to-tp", "N", "of so many tensor-parallel ranks, cut from those that are there",
+		NULL },
+	{ TO_DTYPE, "to-dtype", "TYPE", "of this element type",
+		"bf16 f16 f32 f8_e4m3fn f8_e4m3fnuz f8_e5m2 f8_e5m2fnuz" },
+	{ TO_SCALE, "to-scale", "X", "scale of 8-bit elements (default: as it was, or 1)", NULL },
+	{ RENAME, "rename", "ALGO", "named by this algorithm; needs --tokens", NULL },
 	{ FILL, "fill", "STORE", "put them into this store instead of a stream", "DIR" },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
 	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
@@ -51,7 +58,8 @@ static const struct usage usage = {
 	options,
 	"  kvget ./store --chain 9ad0b1 > demo.kv\n"
 	"  kvget s3://bucket/kv --tokens prompt.json | kvput /nvme/kv\n"
-	"  kvget - --compress none < packed.kv > plain.kv",
+	"  kvget - --compress none < packed.kv > plain.kv\n"
+	"  kvget ./engine --tokens p.json --algo lmcache-builtin:C:seed=0 --rename blake3 -O p.kv",
 	"kvget(1)",
 };
 
@@ -59,7 +67,10 @@ static struct {
 	struct select sel;
 	struct pick pick;
 	struct store_opts store;
-	const char *compress, *file, *fill, *geometry, *export;
+	const char *compress, *file, *fill, *geometry, *export, *rename;
+	uint64_t to_tp;
+	enum dtype to_dtype;
+	double to_scale;
 	int keep_going;
 } o;
 
@@ -87,6 +98,17 @@ option(int c)
 	case KEEP_GOING: o.keep_going = 1; break;
 	case DIRECT: o.store.flags |= STORE_DIRECT; break;
 	case GEOMETRY: o.geometry = copy_import.geometry = opts_arg; break;
+	case TO_TP: rc = num_u64(&o.to_tp, opts_arg, 1, KEY_TP_MAX, "--to-tp", &e); break;
+	case TO_DTYPE:
+		o.to_dtype = dtype_parse(opts_arg);
+		if (!float_known(o.to_dtype))
+			opts_bad("--to-dtype '%.20s': bf16, f16, f32, f8_e4m3fn, f8_e4m3fnuz, "
+				"f8_e5m2 or f8_e5m2fnuz", opts_arg);
+		break;
+	case TO_SCALE:
+		rc = num_double(&o.to_scale, opts_arg, 1e-30, 1e30, "--to-scale", &e);
+		break;
+	case RENAME: o.rename = opts_arg; break;
 	case EXPORT: o.export = opts_arg; break;
 	case TAIL: copy_import.tail = 1; break;
 	}
@@ -175,14 +197,37 @@ summary(const struct copy_result *r)
 	out_summary("kvget", json, 1);
 }
 
+static struct convert_loss loss = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* What the conversion took away is said aloud. */
+static void
+tell_loss(void)
+{
+	if (loss.sum.clipped || loss.sum.flushed)
+		tool_note("--to-dtype: %" PRIu64 " numbers clipped, %" PRIu64 " became 0, largest "
+			"error %.3g", loss.sum.clipped, loss.sum.flushed, loss.sum.max_error);
+}
+
+/* foreign: from a store that tells no places and parents, which tokens do. */
 static struct flow_step *
-steps(int filter)
+steps(int filter, int foreign)
 {
 	struct flow_step *list = NULL, *s;
 	struct err e;
 
 	if (filter) {
 		if (step_select(&s, &o.sel, &e) < 0)
+			opts_die(&e);
+		copy_add_step(&list, s);
+	}
+	if (o.rename || (foreign && o.pick.tokens)) {
+		s = copy_rename(o.rename);
+		if (!s)
+			exit(tool_end());
+		copy_add_step(&list, s);
+	}
+	if (o.to_dtype) {
+		if (step_dtype(&s, o.to_dtype, (float)o.to_scale, &loss, &e) < 0)
 			opts_die(&e);
 		copy_add_step(&list, s);
 	}
@@ -214,6 +259,10 @@ run(const char *url)
 		tool_fail(&e);
 	if (!from)
 		goto done;
+	if (o.to_tp && source_reshard(&from, from, (uint32_t)o.to_tp, &e) < 0) {
+		tool_fail(&e);
+		goto done;
+	}
 	if (open_sink(&to, &fill, &fd, &e) < 0) {
 		tool_fail(&e);
 		from->ops->close(from);
@@ -223,10 +272,12 @@ run(const char *url)
 		opts_common.jobs = copy_jobs(from_place.store);
 	if (o.export || (o.fill && !fill.native))
 		o.compress = "none";
-	copy_run(from, to, steps(filter), o.keep_going || o.fill, &r);
+	copy_run(from, to, steps(filter, !filter && !from_place.native),
+		o.keep_going || o.fill, &r);
 	if (fd != STDOUT_FILENO)
 		close_file(fd);
 	summary(&r);
+	tell_loss();
 done:
 	pick_free(&picked);
 	place_close(&from_place);

@@ -79,6 +79,21 @@ raw_tokens(const struct dialect_ctx *x, const struct geom *g, uint64_t size, str
 	return 0;
 }
 
+/* Twenty-eight bytes whose length is that of their shape are no part of a tensor. */
+static int
+meta_is(const struct meta *m)
+{
+	uint64_t n = dtype_size(m->dtype);
+	int i;
+
+	if (m->fmt == META_BINARY || m->fmt == META_BINARY_BUFFER)
+		return m->shape[0] == m->length;
+	for (i = 0; i < 4; i++)
+		if (m->shape[i] && __builtin_mul_overflow(n, m->shape[i], &n))
+			return 0;
+	return m->fmt && n && n == m->length;
+}
+
 /* Header at p, if there is one: *skip its length. m->fmt 0: none. */
 static int
 body_meta(const struct dialect_part *p, const struct dialect_part *twin, struct meta *m,
@@ -99,15 +114,16 @@ body_meta(const struct dialect_part *p, const struct dialect_part *twin, struct 
 		return size >= CHUNK_ALIGN ? gds_read(m, at, e)
 			: err_set(e, ERR_CORRUPT, "shorter than its header");
 	}
-	if (p->n.d->body == BODY_META || *p->n.d->suffix == '.') {
-		if (size < META_SIZE || get_le32(at) != size - META_SIZE)
-			return p->n.d->body == BODY_META && size % CHUNK_ALIGN == META_SIZE
-				? err_set(e, ERR_CORRUPT, "its header says %u bytes, it has %llu",
-				get_le32(at), (unsigned long long)size - META_SIZE) : 0;
+	if (p->n.d->names != NAMES_ENGINE)
+		return 0;
+	if (size >= META_SIZE && meta_read(m, at, NULL) == 0 && meta_is(m)
+		&& (p->n.d->body == BODY_META || m->length == size - META_SIZE)) {
 		*skip = META_SIZE;
-		return meta_read(m, at, e);
+		return 0;
 	}
-	return 0;
+	*m = (struct meta){ 0 };
+	return size % CHUNK_ALIGN != META_SIZE || p->n.d->body != BODY_META ? 0 :
+		err_set(e, ERR_CORRUPT, "no header, and 28 bytes more than pages");
 }
 
 /* Names and bodies both tell a type; names know fp8 better. */

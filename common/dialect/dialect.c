@@ -353,7 +353,8 @@ identify(const struct dialect_ctx *x, const struct dialect_part *p, struct chunk
 	struct err *e)
 {
 	dialect_key(x, p->name, &p->n, &h->key);
-	snprintf(h->algo, sizeof(h->algo), "%s", x->o.algo ? x->algo : p->n.algo);
+	snprintf(h->algo, sizeof(h->algo), "%.50s%s", x->o.algo ? x->algo : p->n.algo,
+		p->n.minus && !x->o.algo ? "-signed" : "");
 	h->first_token = CHUNK_UNKNOWN;
 	if (!*h->key.model)
 		return err_set(e, ERR_CORRUPT, "'%s': no model in the name", p->name);

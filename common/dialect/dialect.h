@@ -52,6 +52,7 @@ struct dialect_name {
 				 * LMCache's tags are its salt: "name%value,name%value" */
 	char algo[64];		/* "opaque:lmcache": see key/algo.h */
 	int32_t layer;		/* layerwise objects; -1: all layers */
+	unsigned char minus;	/* the hash was printed as a negative number */
 	unsigned char lossy;	/* '/' of the model was replaced by something ambiguous */
 };
 

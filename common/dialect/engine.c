@@ -81,7 +81,7 @@ hash_read(struct dialect_name *n, const char *hex)
 		if (v == 0 || v > 1ull << 63)
 			return -1;
 		put_be64(n->key.hash.b, -v);
-		snprintf(n->algo, sizeof(n->algo), "opaque:lmcache-signed");
+		n->minus = 1;
 	}
 	return 0;
 }

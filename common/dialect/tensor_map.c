@@ -330,6 +330,35 @@ layer_file(const struct dirent *d, uint32_t *layer)
 }
 
 static int
+has_layer(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *d;
+	uint32_t layer;
+	int found = 0;
+
+	while (dir && !found && (d = readdir(dir)))
+		found = layer_file(d, &layer);
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+int
+tensor_path(const char *path)
+{
+	size_t n = strlen(path);
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return has_layer(path);
+	if (n > 15 && !strcmp(path + n - 15, ".kv.safetensors"))
+		return 0;	/* a chunk */
+	return (n > 12 && !strcmp(path + n - 12, ".safetensors")) ||
+		(n > 4 && !strcmp(path + n - 4, ".npy"));
+}
+
+static int
 open_folder(struct tensor_map *t, const struct tensor_opts *o, const char *path, struct err *e)
 {
 	struct buf name = { 0 };

@@ -43,12 +43,6 @@ ends(const char *s, const char *suffix)
 	return n > k && !strcmp(s + n - k, suffix);
 }
 
-int
-tensor_path(const char *path)
-{
-	return ends(path, ".safetensors") ? !ends(path, ".kv.safetensors") : ends(path, ".npy");
-}
-
 static int
 spool_open(const char *path, struct err *e)
 {

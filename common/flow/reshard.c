@@ -141,7 +141,8 @@ make(struct reshard *r, struct pool *pool, struct flow_item *it, struct err *e)
 	uint64_t bytes;
 	size_t i;
 
-	if (chunk_head_copy(h, from, e) < 0 || geom_shard(&h->geom, &r->whole, r->tp, r->rank, e) < 0)
+	if (chunk_head_copy(h, from, e) < 0 ||
+	    geom_shard(&h->geom, &r->whole, r->tp, r->rank, e) < 0)
 		return -1;
 	h->key.tp = r->tp;
 	h->key.rank = r->rank++;

@@ -25,7 +25,7 @@ static const struct {
 	  "opaque:lmcache" },
 	{ "lmcache", "kvtools-SEP-tiny-6l@2@1@-1cea871653945ef5@bfloat16.data", 786460,
 	  "lmcache-fs", "kvtools/tiny-6l", "bf16", "e31578e9ac6ba10b", 2, 1, 0, "",
-	  "opaque:lmcache-signed" },
+	  "opaque:lmcache" },
 	{ "lmcache", "kvtools-tiny-6l@1@0@bc2f72bd16a94d9@half.data", 1572864,
 	  "lmcache-fs-old-raw", "kvtools-tiny-6l", "f16", "0bc2f72bd16a94d9", 1, 0, 0, "",
 	  "opaque:lmcache" },

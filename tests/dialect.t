@@ -1,0 +1,139 @@
+#!/bin/sh
+# Stores of other engines: what an independent program (oracle/kv.py) writes we read, bit for
+# bit; what we write is what it writes, byte for byte; what cannot be is refused.
+# shellcheck source=tests/lib.sh
+. "${0%/*}/lib.sh"
+need /usr/bin/python3
+/usr/bin/python3 -c 'import numpy' 2>/dev/null || { echo '1..0 # SKIP numpy not here'; exit 0; }
+
+oracle() { /usr/bin/python3 "$here/oracle/kv.py" "$@"; }
+cd "$tmp" || exit 1
+model=org/some-model_x
+oracle make .
+geom=--geometry=config.json
+cbor=lmcache-sha256_cbor
+# chunks of 64 tokens; heads 4; 300 tokens: four chunks and a tail
+
+# form, algorithm of the names, its full name, more for the oracle, more for the URL
+forms="lmcache-fs lmcache-fs-raw lmcache-fs-old lmcache-fs-old-raw lmcache-gds lmcache-weka
+	lmcache-redis lmcache-value lmcache-resp lmcache-s3 lmcache-mp-fs lmcache-mp-fs2 lmcache-mp-resp
+	lmcache-mp-resp2 lmcache-mp-s3 lmcache-mp-s3-2 vllm-fs llmd-fs"
+
+algo_of() {
+	case $1 in
+	lmcache-mp*) echo blake3 ;;
+	lmcache-fs | lmcache-redis) echo lmcache-builtin ;;
+	lmcache-*) echo $cbor ;;
+	*) echo vllm-sha256_cbor ;;
+	esac
+}
+full() { case $1 in blake3) echo blake3 ;; lmcache-*) echo "$1:C:seed=0" ;; *) echo "$1:seed=0" ;; esac; }
+args_of() {
+	case $1 in
+	vllm-fs) echo '&chunk-tokens=64&layout=g3-nhd&block=16' ;;
+	llmd-fs) echo '&chunk-tokens=64&layout=g2-hnd&block=16' ;;
+	*) echo '&chunk-tokens=64' ;;
+	esac
+}
+layout_of() { case $1 in llmd-fs) echo g2-hnd ;; *) echo g3-nhd ;; esac; }
+
+for form in $forms; do
+	algo=$(algo_of "$form")
+	args=$(args_of "$form")
+	oracle store "$form" a.safetensors a.tokens.json "$form" --algo "$algo" --chunk 64 --block 16 \
+		--layout "$(layout_of "$form")"
+	ok "$form: read" kvget "$form?dialect=$form$args" "$geom" --model "$model" -f -O "$form.kv"
+	ok "$form: every chunk is the prompt's" oracle stream "$form.kv" --tensors a.safetensors \
+		--tokens a.tokens.json --algo "$algo"
+	is "$form: four chunks" "$(oracle stream "$form.kv" | wc -l)" 4
+	ok "$form: written" kvput "out-$form?dialect=$form$args" a.safetensors "$geom" \
+		--tokens a.tokens.json --algo "$(full "$algo")" --chunk-tokens 64
+	ok "$form: byte for byte the engine's" diff -r "$form" "out-$form"
+	ok "$form: listed" kvstat ls "$form?dialect=$form$args"
+done
+
+# detection, said aloud
+for form in lmcache-fs lmcache-fs-raw lmcache-fs-old lmcache-gds lmcache-s3 lmcache-mp-fs \
+	lmcache-mp-resp vllm-fs; do
+	kvget "$form?chunk-tokens=64&layout=g3-nhd" --geometry config.json -f -O d.kv 2>said
+	is "$form: detected" "$(sed -n "s/.*: \([a-z0-9-]*\): \([0-9]*\) of \2 objects/\1/p" said)" "$form"
+done
+ok 'writing beside other files is refused' status 2 kvput lmcache-fs a.safetensors \
+	--tokens a.tokens.json
+
+# two ranks and a tenant; ranks put together again
+oracle store lmcache-mp-fs a.safetensors a.tokens.json tp2 --chunk 64 --tp 2 --salt tenant7
+oracle store lmcache-mp-fs a.safetensors a.tokens.json tp1 --chunk 64 --salt tenant7
+ok 'two ranks: read' kvget 'tp2?chunk-tokens=64' --geometry config.json -f -O tp2.kv
+ok 'two ranks: each has its heads' oracle stream tp2.kv --tensors a.safetensors \
+	--tokens a.tokens.json
+is 'two ranks: eight chunks' "$(oracle stream tp2.kv | wc -l)" 8
+ok '--to-tp 1' kvget tp2.kv --to-tp 1 -f -O tp1.kv
+ok '--to-tp 1: as if it had been one rank' oracle stream tp1.kv --tensors a.safetensors \
+	--tokens a.tokens.json
+ok '--to-tp 1: written' kvput 'out-tp1?dialect=lmcache-mp&chunk-tokens=64' tp1.kv
+ok '--to-tp 1: the file that one rank would have left' diff -r tp1 out-tp1
+kvget tp1.kv --to-tp 4 -f -O tp4.kv
+ok '--to-tp 4 and back' kvget tp4.kv --to-tp 2 -f -O tp2b.kv
+ok '--to-tp 4 and back: identical' cmp tp2.kv tp2b.kv
+ok '--to-tp 3 cannot be' status 2 kvget tp1.kv --to-tp 3 -f -O no.kv
+rm "$(find tp2 -name '*02010201*' | head -n 1)"
+ok 'a rank is missing' status 4 kvget 'tp2?chunk-tokens=64' --geometry config.json --to-tp 1 \
+	-f -O no.kv
+ok 'and nothing is left' test ! -e no.kv
+
+# from one engine to the other: new names, which only tokens give
+ok 'other names without tokens are refused' status 2 kvput 'no?dialect=lmcache-mp' lmcache-fs.kv
+ok '--rename' kvget 'lmcache-fs?chunk-tokens=64' --geometry config.json --tokens a.tokens.json \
+	--algo lmcache-builtin:C:seed=0 --chunk-tokens 64 --rename blake3 -f -O renamed.kv
+ok '--rename: written' kvput 'out-renamed?dialect=lmcache-mp' renamed.kv
+ok '--rename: the other engine would have written this' diff -r lmcache-mp-fs out-renamed
+ok '--rename: chain known' kvput native renamed.kv
+ok '--rename: by all its links' kvstat chain native --chunk-tokens 64 \
+	--head "$(oracle stream renamed.kv | sed -n '4s/ .*//p')"
+ok 'a prompt, by the names of an engine' kvstat chain "lmcache-fs" --tokens a.tokens.json \
+	--chunk-tokens 64 --algo lmcache-builtin:C:seed=0
+ok 'tokens of another prompt' status 1 kvget 'lmcache-fs?chunk-tokens=64' --geometry config.json \
+	--rename blake3 --tokens "$golden/a.tokens.json" --chunk-tokens 64 -f -O no.kv
+
+# what engines' files may be like
+mkdir one
+kvget 'lmcache-mp-fs?chunk-tokens=64' -f -O no.kv 2>said
+ok 'geometry is needed' grep -q -e '--geometry' said
+f=$(find lmcache-mp-fs -type f | head -n 1)
+cp "$f" "one/${f##*/}"
+printf '%029d' 0 >>"one/${f##*/}"
+ok 'an encrypted frame' status 4 kvget 'one?chunk-tokens=64' --geometry config.json -f -O no.kv
+kvget 'one?chunk-tokens=64' --geometry config.json -f -O no.kv 2>said
+ok 'an encrypted frame is named' grep -q encrypt said
+f=$(find lmcache-fs -type f | head -n 1)
+cp "$f" "one/${f##*/}"
+rm one/*0x*
+truncate -s -1 "one/${f##*/}"
+ok 'a file cut short' status 4 kvget 'one?dialect=lmcache' -f -O no.kv
+ok 'a layout must be told' status 2 kvget vllm-fs --geometry config.json -f -O no.kv
+
+# tensor files
+for form in safetensors npy; do
+	kvput "t-$form" a.safetensors --tokens a.tokens.json --tail --chunk-tokens 64 --compress zstd
+	ok "export $form" kvget "t-$form" --export "$form" -O "x.$form"
+	ok "import $form" kvput "u-$form" "x.$form" "$geom" --tokens a.tokens.json --tail \
+		--chunk-tokens 64
+	kvget "t-$form" --compress none -f -O t.kv
+	kvget "u-$form" -f -O u.kv
+	ok "$form: the same chunks" cmp t.kv u.kv
+done
+ok 'exported tensors are the original' oracle equal a.safetensors x.safetensors
+/usr/bin/python3 -c '
+import numpy, sys
+sys.path.insert(0, "'"$here"'/oracle")
+import kv
+assert (numpy.load("x.npy") == kv.load("a.safetensors")[1]).all()'
+is 'numpy reads ours' $? 0
+for gen in g1-nhd g2-nhd g3-nhd; do
+	oracle example a.safetensors a.tokens.json "ex-$gen" --layout $gen
+	ok "folder of generation $gen" kvget "$(echo "ex-$gen"/*)" "$geom" --chunk-tokens 64 --tail -f \
+		-O ex.kv
+	ok "folder of generation $gen: the prompt's tensors" oracle stream ex.kv --tensors a.safetensors
+done
+finish
