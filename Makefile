@@ -37,6 +37,7 @@ all: $(TOOLS:%=$(O)/%)
 
 $(O)/kvsend: $(patsubst %.c,$(O)/%.o,$(wildcard cmd/kvsend/*.c))
 $(O)/kvstat: $(patsubst %.c,$(O)/%.o,$(wildcard cmd/kvstat/*.c))
+$(O)/kvevict: $(patsubst %.c,$(O)/%.o,$(wildcard cmd/kvevict/*.c))
 $(TOOLS:%=$(O)/%): $(O)/%: $(O)/cmd/%.o $(SHARED) $(O)/libkv.a
 	$(CC) $(CFLAGS_ALL) -o $@ $(filter %.o,$^) $(O)/libkv.a $(LDLIBS_ALL)
 

@@ -13,29 +13,68 @@ metrics_begin(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
+/* store="..." for every line, or "". */
+static char store_label[300];
+
+void
+metrics_store(const char *store)
+{
+	size_t n = (size_t)snprintf(store_label, sizeof(store_label), "store=\"");
+
+	for (; *store && n + 3 < sizeof(store_label); store++) {
+		if (*store == '"' || *store == '\\')
+			store_label[n++] = '\\';
+		store_label[n++] = (unsigned char)*store < 0x20 ? '?' : *store;
+	}
+	store_label[n++] = '"';
+	store_label[n] = 0;
+}
+
+/* "{a,b}", or "" without labels. */
+static void
+add_labels(struct buf *b, const char *labels)
+{
+	if (*store_label || labels)
+		buf_printf(b, "{%s%s%s}", store_label, *store_label && labels ? "," : "",
+			labels ? labels : "");
+}
+
+void
+metrics_whole(struct buf *b, const char *name, const char *labels, double value)
+{
+	buf_str(b, name);
+	add_labels(b, labels);
+	buf_printf(b, " %.15g\n", value);
+}
+
 void
 metrics_line(struct buf *b, const char *name, const char *labels, double value)
 {
-	buf_printf(b, "kvtools_%s_%s%s%s%s %.15g\n", tool_name + 2, name, labels ? "{" : "",
-		labels ? labels : "", labels ? "}" : "", value);
+	char whole[120];
+
+	snprintf(whole, sizeof(whole), "kvtools_%s_%s", tool_name + 2, name);
+	metrics_whole(b, whole, labels, value);
 }
 
 /* The time of the last success survives runs that fail: it is taken over from the old file. */
 static double
 last_success(void)
 {
-	char want[80];
-	struct buf old = { 0 };
+	struct buf old = { 0 }, want = { 0 };
 	double v = 0;
 	char *p;
 
-	snprintf(want, sizeof(want), "kvtools_%s_last_success_timestamp_seconds ", tool_name + 2);
-	if (io_slurp(opts_common.metrics, &old, 1 << 20, NULL) == 0 && buf_text(&old)) {
-		p = strstr(old.p, want);
-		if (p && sscanf(p + strlen(want), "%lf", &v) != 1)
+	buf_printf(&want, "kvtools_%s_last_success_timestamp_seconds", tool_name + 2);
+	add_labels(&want, NULL);
+	buf_chr(&want, ' ');
+	if (buf_text(&want) && io_slurp(opts_common.metrics, &old, 1 << 20, NULL) == 0 &&
+	    buf_text(&old)) {
+		p = strstr(old.p, want.p);
+		if (p && sscanf(p + strlen(want.p), "%lf", &v) != 1)
 			v = 0;
 	}
 	buf_free(&old);
+	buf_free(&want);
 	return v;
 }
 

@@ -9,6 +9,10 @@
  * time, last success and exit code. Nothing happens without the option. */
 void metrics_begin(struct buf *b);
 void metrics_line(struct buf *b, const char *name, const char *labels, double value);
+void metrics_whole(struct buf *b, const char *name, const char *labels, double value);
+/* From here on each line has store="..." as a label, so that the files of several stores'
+ * jobs do not tell of the same series. */
+void metrics_store(const char *store);
 void metrics_end(struct buf *b, double seconds);
 
 void metrics_copy(const struct copy_result *r);

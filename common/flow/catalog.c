@@ -83,7 +83,8 @@ add_row(struct reading *r, const struct store_item *it, const struct key *k,
 	*row = (struct cat_row){ .hash = k->hash, .group = (uint32_t)g, .rank = k->rank,
 		.layer = n ? n->layer : -1, .name = CAT_NATIVE, .size = it->size,
 		.mtime_s = it->mtime_ns / 1000000000, .atime_s = it->atime_ns / 1000000000,
-		.ttl_s = (float)it->ttl_s };
+		.ttl_s = (float)it->ttl_s,
+		.hits = it->hits > INT32_MAX ? INT32_MAX : (int32_t)it->hits };
 	if (n) {
 		if (c->names.len >= CAT_NATIVE - 2000)
 			return err_set(e, ERR_FAILED, "listing: too many names");

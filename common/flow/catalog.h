@@ -59,6 +59,7 @@ struct cat_row {
 	uint32_t rank;
 	int32_t layer;		/* layerwise objects of other dialects; -1 */
 	uint32_t name;		/* offset in names; CAT_NATIVE: made from the key */
+	int32_t hits;		/* uses, if the store counts them; -1 */
 	uint64_t size;
 	int64_t mtime_s, atime_s;
 	float ttl_s;		/* -1: none */

@@ -169,10 +169,10 @@ hear_grant(struct out *o, const struct wire_msg *m, struct err *e)
 	t->n_grant = n;
 	if (!t->item->mem.p && (t->item->fd < 0 || !fabric_files(o->link.f))) {
 		t->state = SLOT_LOADING;
-		queue_push(&o->load, id);
+		source_queue_push(&o->load, id);
 	} else {
 		t->state = SLOT_QUEUED;
-		queue_push(&o->send, id);
+		source_queue_push(&o->send, id);
 	}
 	pthread_cond_broadcast(&o->fate.change);
 	return 0;
@@ -213,7 +213,7 @@ hear_done(struct out *o, const struct wire_msg *m, struct err *e)
 		t->again++;
 		o->s->totals.again++;
 		t->state = SLOT_QUEUED;
-		queue_push(&o->send, v.id);
+		source_queue_push(&o->send, v.id);
 		pthread_cond_broadcast(&o->fate.change);
 		return 0;
 	}

@@ -67,8 +67,8 @@ struct wire_source {
 	uint64_t line;
 };
 
-void queue_push(struct queue *q, uint32_t id);
-uint32_t queue_pop(struct queue *q);
+void source_queue_push(struct queue *q, uint32_t id);
+uint32_t source_queue_pop(struct queue *q);
 
 /* The slot of id, if it is on offer; lock held. */
 struct slot *out_slot(struct out *o, uint32_t id);

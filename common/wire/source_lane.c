@@ -7,13 +7,13 @@
 #define GROUP 16	/* chunks whose layers go out together */
 
 void
-queue_push(struct queue *q, uint32_t id)
+source_queue_push(struct queue *q, uint32_t id)
 {
 	q->id[(q->head + q->n++) % WIRE_WINDOW] = id;
 }
 
 uint32_t
-queue_pop(struct queue *q)
+source_queue_pop(struct queue *q)
 {
 	uint32_t id = q->id[q->head];
 
@@ -33,7 +33,7 @@ next_of(struct out *o, struct queue *q, uint32_t *id)
 		fate_wait(&o->fate);
 	rc = q->n && !o->fate.failed;
 	if (rc) {
-		*id = queue_pop(q);
+		*id = source_queue_pop(q);
 		o->slot[*id % WIRE_WINDOW].busy = 1;
 	}
 	pthread_mutex_unlock(&o->fate.lock);
@@ -73,7 +73,7 @@ loader(void *arg)
 		out_unbusy(o, id);
 		if (rc == 0 && out_slot(o, id)) {
 			o->slot[id % WIRE_WINDOW].state = SLOT_QUEUED;
-			queue_push(&o->send, id);
+			source_queue_push(&o->send, id);
 			pthread_cond_broadcast(&o->fate.change);
 		}
 		pthread_mutex_unlock(&o->fate.lock);
@@ -160,7 +160,7 @@ group(struct out *o, uint32_t *ids)
 
 	pthread_mutex_lock(&o->fate.lock);
 	while (n < GROUP && o->send.n) {
-		ids[n] = queue_pop(&o->send);
+		ids[n] = source_queue_pop(&o->send);
 		o->slot[ids[n++] % WIRE_WINDOW].busy = 1;
 	}
 	pthread_mutex_unlock(&o->fate.lock);

@@ -1,0 +1,23 @@
+#ifndef CMD_KVEVICT_H
+#define CMD_KVEVICT_H
+
+#include "flow/evict.h"
+
+/* What kvevict's files share. */
+struct kvevict {
+	struct evict_want want;
+	struct select select;
+	int selects;			/* an option or a name narrows the selection */
+	const char *demote, *audit;
+	int all, yes, lock, limits;
+	struct evict ev;
+	double seconds;
+};
+
+/* The lines on stdout, the audit log, the summary and the metrics. */
+int report_open(struct kvevict *k, struct err *e);
+void report_step(void *ctx, const struct plan_step *s, enum evict_state state,
+	const struct err *why);
+void report_close(struct kvevict *k, const struct evict_run *r);
+
+#endif

@@ -1,0 +1,210 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "flow/evict.h"
+
+static int
+no_memory(struct err *e)
+{
+	return err_set(e, ERR_FAILED, "evict: out of memory");
+}
+
+/* What names, sizes and times tell of a unit. */
+static void
+add_row(struct evict *ev, struct plan_entry *v, const struct cat_row *r)
+{
+	v->bytes += r->size;
+	if (v->created_s < (double)r->mtime_s)
+		v->created_s = (double)r->mtime_s;
+	if (v->accessed_s < (double)r->atime_s)
+		v->accessed_s = (double)r->atime_s;
+	if (r->ttl_s >= 0)
+		v->expires_s = ev->now_s + (double)r->ttl_s;
+	if (r->hits >= 0 && v->hits < (uint32_t)r->hits)
+		v->hits = (uint32_t)r->hits;
+	ev->knows_use |= r->atime_s > 0;
+	ev->knows_hits |= r->hits >= 0;
+}
+
+static int
+make_entries(struct evict *ev, struct err *e)
+{
+	const struct units *u = &ev->units;
+	uint32_t i, k;
+
+	ev->v = calloc((size_t)u->n + 1, sizeof(*ev->v));
+	ev->flags = calloc((size_t)u->n + 1, 1);
+	ev->why = calloc((size_t)u->n + 1, 1);
+	if (!ev->v || !ev->flags || !ev->why)
+		return no_memory(e);
+	for (i = 0; i < u->n; i++) {
+		struct plan_entry *v = &ev->v[i];
+
+		v->parent = PLAN_NONE;
+		v->tenant = PLAN_NONE;
+		for (k = u->start[i]; k < u->start[i + 1]; k++)
+			add_row(ev, v, units_row(u, k));
+	}
+	return 0;
+}
+
+static void
+set_parent(struct evict *ev, uint32_t unit, const struct key_hash *parent)
+{
+	uint32_t at = PLAN_NONE;
+
+	if (!(ev->flags[unit] & EVICT_LINKED))
+		ev->linked++;
+	ev->flags[unit] |= EVICT_LINKED;
+	if (!parent->len)
+		return;
+	at = units_find(&ev->units, units_class(&ev->units, unit), parent);
+	if (at == UNIT_NONE || at == unit)
+		ev->flags[unit] |= EVICT_ORPHAN;
+	else
+		ev->v[unit].parent = at;
+}
+
+/* Room is left for a tenant's priority to be added. */
+static int16_t
+short_priority(int64_t p)
+{
+	return (int16_t)(p > 20000 ? 20000 : p < -20000 ? -20000 : p);
+}
+
+/* ---- the index ---- */
+
+static int
+join_one(void *ctx, const struct index_entry *x, struct err *e)
+{
+	struct evict *ev = ctx;
+	uint32_t unit = units_of_name(&ev->units, ev->place, x->name);
+	struct key_hash parent = { 0 };
+	struct plan_entry *v;
+
+	(void)e;
+	if (unit == UNIT_NONE)
+		return 0;
+	v = &ev->v[unit];
+	if (v->created_s == 0)
+		v->created_s = (double)x->created_s;
+	if (v->accessed_s < (double)x->accessed_s)
+		v->accessed_s = (double)x->accessed_s;
+	if (v->hits < x->hits)
+		v->hits = x->hits < UINT32_MAX ? (uint32_t)x->hits : UINT32_MAX;
+	if (x->expires_s)
+		v->expires_s = (double)x->expires_s;
+	if (x->priority)
+		v->priority = short_priority(x->priority);
+	if (v->cost < (float)x->cost)
+		v->cost = (float)x->cost;
+	v->depth = x->depth;
+	if (x->pinned)
+		ev->flags[unit] |= EVICT_PINNED;
+	if ((double)x->leased_s > ev->now_s)
+		ev->flags[unit] |= EVICT_LEASED;
+	if (!strcmp(x->parent, "-") ||
+	    (*x->parent && key_hash_read(&parent, x->parent, strlen(x->parent), NULL) == 0))
+		set_parent(ev, unit, &parent);
+	return 0;
+}
+
+/* ---- headers ---- */
+
+/* One row of each unit whose parent the index does not tell. */
+static int
+unlinked_rows(const struct evict *ev, struct catalog *part, uint32_t **unit, struct err *e)
+{
+	const struct units *u = &ev->units;
+	uint32_t i;
+
+	*part = ev->cat;
+	part->n = 0;
+	part->rows = malloc((u->n - ev->linked + 1) * sizeof(*part->rows));
+	*unit = malloc((u->n - ev->linked + 1) * sizeof(**unit));
+	if (!part->rows || !*unit)
+		return no_memory(e);
+	for (i = 0; i < u->n; i++) {
+		if (ev->flags[i] & EVICT_LINKED)
+			continue;
+		(*unit)[part->n] = i;
+		part->rows[part->n++] = *units_row(u, u->start[i]);
+	}
+	return 0;
+}
+
+static void
+join_head(struct evict *ev, uint32_t unit, const struct cat_head *h)
+{
+	struct plan_entry *v = &ev->v[unit];
+
+	if (h->state)		/* damaged or gone: it has no place in a chain */
+		return;
+	/* names taken over from elsewhere have no parent that is known */
+	if (h->parent.len || h->first_token == 0)
+		set_parent(ev, unit, &h->parent);
+	if (h->first_token != CHUNK_UNKNOWN && h->chunk_tokens)
+		v->depth = (uint32_t)(h->first_token / h->chunk_tokens);
+	if (h->expires && !v->expires_s)
+		v->expires_s = (double)h->expires;
+	if (h->priority && !v->priority)
+		v->priority = short_priority(h->priority);
+	if (h->created && !v->created_s)
+		v->created_s = (double)h->created;
+}
+
+static int
+join_heads(struct evict *ev, unsigned jobs, struct err *e)
+{
+	struct cat_head *heads = NULL;
+	struct catalog part;
+	uint32_t *unit = NULL;
+	int rc = unlinked_rows(ev, &part, &unit, e);
+	size_t i;
+
+	if (rc == 0)
+		rc = catalog_heads(&part, ev->place, jobs, &heads, e);
+	for (i = 0; rc == 0 && i < part.n; i++)
+		join_head(ev, unit[i], &heads[i]);
+	free(heads);
+	free(part.rows);
+	free(unit);
+	return rc;
+}
+
+int
+evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, struct err *e)
+{
+	struct select all;
+
+	memset(ev, 0, sizeof(*ev));
+	ev->place = p;
+	ev->index = ix;
+	ev->now_s = (double)clock_now();
+	select_init(&all);
+	if (catalog_read(&ev->cat, p, &all, jobs, e) < 0 ||
+	    units_make(&ev->units, &ev->cat, e) < 0 || make_entries(ev, e) < 0)
+		return -1;
+	if (ix && index_each(ix, "", INDEX_BY_NAME, join_one, ev, e) < 0)
+		return -1;
+	if (ix)
+		ev->knows_use = ev->knows_hits = 1;
+	if (p->native && join_heads(ev, jobs, e) < 0)
+		return -1;
+	ev->read_ns = clock_now_ns();
+	return 0;
+}
+
+void
+evict_free(struct evict *ev)
+{
+	plan_free(&ev->plan);
+	units_free(&ev->units);
+	catalog_free(&ev->cat);
+	free(ev->v);
+	free(ev->flags);
+	free(ev->why);
+	free(ev->quotas);
+	memset(ev, 0, sizeof(*ev));
+}
