@@ -9,5 +9,6 @@ void verb_show(int argc, char **argv);
 void verb_verify(int argc, char **argv);
 void verb_chain(int argc, char **argv);
 void verb_diff(int argc, char **argv);
+void verb_sim(int argc, char **argv);
 
 #endif

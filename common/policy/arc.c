@@ -15,16 +15,16 @@ arc_open(struct policy *p, struct err *e)
 {
 	(void)e;
 	for (int i = 0; i < QUEUES; i++)
-		queue_open(&((struct arc *)p)->q[i]);
+		node_queue(&((struct arc *)p)->q[i]);
 	return 0;
 }
 
 static void
 move(struct arc *a, uint32_t at, int to)
 {
-	queue_remove(&a->p, &a->q[a->p.nodes[at].queue], at);
+	node_unlink(&a->p, &a->q[a->p.nodes[at].queue], at);
 	a->p.nodes[at].queue = (uint8_t)to;
-	queue_push(&a->p, &a->q[to], at);
+	node_push(&a->p, &a->q[to], at);
 }
 
 /* One block leaves for its ghost queue. */
@@ -64,16 +64,16 @@ come_back(struct arc *a, uint32_t at, uint32_t i)
 		a->share = a->share > step ? a->share - step : 0;
 	while (full(a, i))
 		replace(a, kind == FREQUENT_GHOST);
-	queue_remove(&a->p, &a->q[kind], at);
+	node_unlink(&a->p, &a->q[kind], at);
 	node_revive(&a->p, at, i);
 	a->p.nodes[at].queue = FREQUENT;
-	queue_push(&a->p, &a->q[FREQUENT], at);
+	node_push(&a->p, &a->q[FREQUENT], at);
 }
 
 static void
 forget_oldest(struct arc *a, int ghost)
 {
-	node_forget(&a->p, queue_pop(&a->p, &a->q[ghost]));
+	node_forget(&a->p, node_pop(&a->p, &a->q[ghost]));
 }
 
 /* Room for a block never seen, within the bounds of the ghosts: recent queue and its
@@ -87,7 +87,7 @@ make_room(struct arc *a, uint32_t i)
 		if (a->q[RECENT_GHOST].n)
 			forget_oldest(a, RECENT_GHOST);
 		else
-			node_drop(&a->p, queue_pop(&a->p, &a->q[RECENT]));
+			node_drop(&a->p, node_pop(&a->p, &a->q[RECENT]));
 	}
 	while (full(a, i)) {
 		while (a->q[FREQUENT_GHOST].n && a->p.used + a->q[RECENT_GHOST].bytes +
@@ -117,7 +117,7 @@ arc_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	if (at == NODE_NONE)
 		return -1;
 	p->nodes[at].queue = RECENT;
-	queue_push(p, &a->q[RECENT], at);
+	node_push(p, &a->q[RECENT], at);
 	return 0;
 }
 

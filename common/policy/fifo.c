@@ -10,7 +10,7 @@ static int
 fifo_open(struct policy *p, struct err *e)
 {
 	(void)e;
-	queue_open(&((struct fifo *)p)->q);
+	node_queue(&((struct fifo *)p)->q);
 	return 0;
 }
 
@@ -24,11 +24,11 @@ enter(struct policy *p, uint32_t i, struct err *e)
 	if (node_too_big(p, i))
 		return 0;
 	while (p->used + node_bytes(p, i) > p->o.capacity)
-		node_drop(p, queue_pop(p, &f->q));
+		node_drop(p, node_pop(p, &f->q));
 	at = node_new(p, i, e);
 	if (at == NODE_NONE)
 		return -1;
-	queue_push(p, &f->q, at);
+	node_push(p, &f->q, at);
 	return 0;
 }
 
@@ -43,7 +43,7 @@ lru_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 {
 	if (at == NODE_NONE)
 		return enter(p, i, e);
-	queue_renew(p, &((struct fifo *)p)->q, at);
+	node_renew(p, &((struct fifo *)p)->q, at);
 	return 1;
 }
 

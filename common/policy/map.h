@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 /*
- * 64-bit keys to 32-bit slots, inside this room. Open addressing with linear
+ * 64-bit keys to 32-bit slots. Open addressing with linear
  * probing and deletion by shifting back, so no tombstones gather; or, when all
  * keys are known to be small, a plain array.
  */

@@ -102,13 +102,13 @@ node_too_big(struct policy *p, uint32_t i)
 }
 
 void
-queue_open(struct queue *q)
+node_queue(struct queue *q)
 {
 	*q = (struct queue){ .head = NODE_NONE, .tail = NODE_NONE };
 }
 
 void
-queue_push(struct policy *p, struct queue *q, uint32_t at)
+node_push(struct policy *p, struct queue *q, uint32_t at)
 {
 	struct node *n = &p->nodes[at];
 
@@ -124,7 +124,7 @@ queue_push(struct policy *p, struct queue *q, uint32_t at)
 }
 
 void
-queue_remove(struct policy *p, struct queue *q, uint32_t at)
+node_unlink(struct policy *p, struct queue *q, uint32_t at)
 {
 	struct node *n = &p->nodes[at];
 
@@ -141,20 +141,20 @@ queue_remove(struct policy *p, struct queue *q, uint32_t at)
 }
 
 uint32_t
-queue_pop(struct policy *p, struct queue *q)
+node_pop(struct policy *p, struct queue *q)
 {
 	uint32_t at = q->tail;
 
 	if (at != NODE_NONE)
-		queue_remove(p, q, at);
+		node_unlink(p, q, at);
 	return at;
 }
 
 void
-queue_renew(struct policy *p, struct queue *q, uint32_t at)
+node_renew(struct policy *p, struct queue *q, uint32_t at)
 {
 	if (q->head == at)
 		return;
-	queue_remove(p, q, at);
-	queue_push(p, q, at);
+	node_unlink(p, q, at);
+	node_push(p, q, at);
 }

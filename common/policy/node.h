@@ -90,13 +90,13 @@ const struct policy_attr *node_attr(const struct policy *p, uint32_t i);
 /* Would block i not fit even in an empty cache? Then it is not let in. */
 int node_too_big(struct policy *p, uint32_t i);
 
-void queue_open(struct queue *q);
-void queue_push(struct policy *p, struct queue *q, uint32_t at);
-void queue_remove(struct policy *p, struct queue *q, uint32_t at);
-uint32_t queue_pop(struct policy *p, struct queue *q);	/* the oldest, or NODE_NONE */
+void node_queue(struct queue *q);
+void node_push(struct policy *p, struct queue *q, uint32_t at);
+void node_unlink(struct policy *p, struct queue *q, uint32_t at);
+uint32_t node_pop(struct policy *p, struct queue *q);	/* the oldest, or NODE_NONE */
 
 /* To the head of its queue. */
-void queue_renew(struct policy *p, struct queue *q, uint32_t at);
+void node_renew(struct policy *p, struct queue *q, uint32_t at);
 
 /* A heap of records; the least rank leaves first. a decides, then b, then the slot. */
 struct rank {

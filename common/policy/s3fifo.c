@@ -19,7 +19,7 @@ s3fifo_open(struct policy *p, struct err *e)
 
 	(void)e;
 	for (int i = 0; i < QUEUES; i++)
-		queue_open(&s->q[i]);
+		node_queue(&s->q[i]);
 	s->small_max = p->o.capacity >= 10 ? p->o.capacity / 10 : 1;
 	s->main_max = p->o.capacity - s->small_max;
 	return 0;
@@ -29,21 +29,21 @@ static void
 push(struct s3fifo *s, uint32_t at, int queue)
 {
 	s->p.nodes[at].queue = (uint8_t)queue;
-	queue_push(&s->p, &s->q[queue], at);
+	node_push(&s->p, &s->q[queue], at);
 }
 
 static void
 evict_main(struct s3fifo *s)
 {
 	while (s->q[MAIN].n) {
-		uint32_t at = queue_pop(&s->p, &s->q[MAIN]);
+		uint32_t at = node_pop(&s->p, &s->q[MAIN]);
 
 		if (!s->p.nodes[at].count) {
 			node_drop(&s->p, at);
 			return;
 		}
 		s->p.nodes[at].count--;
-		queue_push(&s->p, &s->q[MAIN], at);
+		node_push(&s->p, &s->q[MAIN], at);
 	}
 }
 
@@ -51,13 +51,13 @@ static void
 evict_small(struct s3fifo *s)
 {
 	while (s->q[SMALL].n) {
-		uint32_t at = queue_pop(&s->p, &s->q[SMALL]);
+		uint32_t at = node_pop(&s->p, &s->q[SMALL]);
 
 		if (s->p.nodes[at].count <= 1) {
 			node_evict(&s->p, at);
 			push(s, at, GHOST);
 			while (s->q[GHOST].bytes > s->main_max)
-				node_forget(&s->p, queue_pop(&s->p, &s->q[GHOST]));
+				node_forget(&s->p, node_pop(&s->p, &s->q[GHOST]));
 			return;
 		}
 		s->p.nodes[at].count = 0;
@@ -91,7 +91,7 @@ s3fifo_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	/* Making room may have pushed the ghost out. */
 	at = map_get(&p->map, p->req->keys[i]);
 	if (at != NODE_NONE) {
-		queue_remove(p, &s->q[GHOST], at);
+		node_unlink(p, &s->q[GHOST], at);
 		node_revive(p, at, i);
 		p->nodes[at].count = 0;
 		queue = MAIN;

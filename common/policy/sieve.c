@@ -14,7 +14,7 @@ sieve_open(struct policy *p, struct err *e)
 	struct sieve *s = (struct sieve *)p;
 
 	(void)e;
-	queue_open(&s->q);
+	node_queue(&s->q);
 	s->hand = NODE_NONE;
 	return 0;
 }
@@ -30,7 +30,7 @@ evict(struct sieve *s)
 		at = nodes[at].prev != NODE_NONE ? nodes[at].prev : s->q.tail;
 	}
 	s->hand = nodes[at].prev;
-	queue_remove(&s->p, &s->q, at);
+	node_unlink(&s->p, &s->q, at);
 	node_drop(&s->p, at);
 }
 
@@ -50,7 +50,7 @@ sieve_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	at = node_new(p, i, e);
 	if (at == NODE_NONE)
 		return -1;
-	queue_push(p, &s->q, at);
+	node_push(p, &s->q, at);
 	return 0;
 }
 

@@ -23,7 +23,7 @@ twoq_open(struct policy *p, struct err *e)
 
 	(void)e;
 	for (int i = 0; i < QUEUES; i++)
-		queue_open(&t->q[i]);
+		node_queue(&t->q[i]);
 	t->fresh_max = at_least_1(p->o.capacity / 4);
 	t->out_max = at_least_1(p->o.capacity / 2);
 	return 0;
@@ -35,15 +35,15 @@ make_room(struct twoq *t)
 	struct policy *p = &t->p;
 
 	if (t->q[FRESH].bytes <= t->fresh_max && t->q[MAIN].n) {
-		node_drop(p, queue_pop(p, &t->q[MAIN]));
+		node_drop(p, node_pop(p, &t->q[MAIN]));
 		return;
 	}
-	uint32_t at = queue_pop(p, &t->q[FRESH]);
+	uint32_t at = node_pop(p, &t->q[FRESH]);
 	node_evict(p, at);
 	p->nodes[at].queue = OUT;
-	queue_push(p, &t->q[OUT], at);
+	node_push(p, &t->q[OUT], at);
 	while (t->q[OUT].bytes > t->out_max)
-		node_forget(p, queue_pop(p, &t->q[OUT]));
+		node_forget(p, node_pop(p, &t->q[OUT]));
 }
 
 static int
@@ -54,7 +54,7 @@ twoq_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 
 	if (at != NODE_NONE && !p->nodes[at].ghost) {
 		if (p->nodes[at].queue == MAIN)
-			queue_renew(p, &t->q[MAIN], at);
+			node_renew(p, &t->q[MAIN], at);
 		return 1;
 	}
 	if (node_too_big(p, i))
@@ -64,14 +64,14 @@ twoq_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	/* Making room may have pushed the ghost out. */
 	at = map_get(&p->map, p->req->keys[i]);
 	if (at != NODE_NONE) {
-		queue_remove(p, &t->q[OUT], at);
+		node_unlink(p, &t->q[OUT], at);
 		node_revive(p, at, i);
 		queue = MAIN;
 	} else if ((at = node_new(p, i, e)) == NODE_NONE) {
 		return -1;
 	}
 	p->nodes[at].queue = (uint8_t)queue;
-	queue_push(p, &t->q[queue], at);
+	node_push(p, &t->q[queue], at);
 	return 0;
 }
 

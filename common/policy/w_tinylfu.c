@@ -22,7 +22,7 @@ tinylfu_open(struct policy *p, struct err *e)
 
 	(void)e;
 	for (int i = 0; i < QUEUES; i++)
-		queue_open(&t->q[i]);
+		node_queue(&t->q[i]);
 	t->window_max = p->o.capacity >= 100 ? p->o.capacity / 100 : 1;
 	t->protected_max = (uint64_t)((double)(p->o.capacity - t->window_max) * 0.8 + 1e-9);
 	return 0;
@@ -40,7 +40,7 @@ halve(struct tinylfu *t)
 			p->nodes[at].count >>= 1;
 			if (i != GHOST || p->nodes[at].count)
 				continue;
-			queue_remove(p, &t->q[GHOST], at);
+			node_unlink(p, &t->q[GHOST], at);
 			node_forget(p, at);
 		}
 	}
@@ -50,7 +50,7 @@ static void
 push(struct tinylfu *t, uint32_t at, int queue)
 {
 	t->p.nodes[at].queue = (uint8_t)queue;
-	queue_push(&t->p, &t->q[queue], at);
+	node_push(&t->p, &t->q[queue], at);
 }
 
 static void
@@ -75,7 +75,7 @@ admit(struct tinylfu *t, uint32_t at)
 			leave(t, at);
 			return;
 		}
-		leave(t, queue_pop(p, &t->q[from]));
+		leave(t, node_pop(p, &t->q[from]));
 	}
 	push(t, at, PROBATION);
 }
@@ -87,13 +87,13 @@ touch(struct tinylfu *t, uint32_t at)
 	int queue = p->nodes[at].queue;
 
 	if (queue != PROBATION) {
-		queue_renew(p, &t->q[queue], at);
+		node_renew(p, &t->q[queue], at);
 		return;
 	}
-	queue_remove(p, &t->q[PROBATION], at);
+	node_unlink(p, &t->q[PROBATION], at);
 	push(t, at, PROTECTED);
 	while (t->q[PROTECTED].bytes > t->protected_max)
-		push(t, queue_pop(p, &t->q[PROTECTED]), PROBATION);
+		push(t, node_pop(p, &t->q[PROTECTED]), PROBATION);
 }
 
 static int
@@ -106,7 +106,7 @@ tinylfu_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 		return 0;
 	hit = at != NODE_NONE && !p->nodes[at].ghost;
 	if (!hit && at != NODE_NONE) {
-		queue_remove(p, &t->q[GHOST], at);
+		node_unlink(p, &t->q[GHOST], at);
 		node_revive(p, at, i);
 	} else if (!hit && (at = node_new(p, i, e)) == NODE_NONE) {
 		return -1;
@@ -120,7 +120,7 @@ tinylfu_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	if (hit)
 		touch(t, at);
 	while (t->q[WINDOW].bytes > t->window_max)
-		admit(t, queue_pop(p, &t->q[WINDOW]));
+		admit(t, node_pop(p, &t->q[WINDOW]));
 	return hit;
 }
 

@@ -1,0 +1,346 @@
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "geom/geom.h"
+#include "kvstat/sim.h"
+#include "kvstat/verbs.h"
+#include "opts.h"
+#include "out.h"
+#include "tool.h"
+
+enum { POLICY = OPT_FIRST, CAPACITY, SWEEP, TIER, GEN, MODEL, CHUNK_TOKENS, CHUNK_BYTES, ORDER,
+	ALPHA, TTL, PLOT, NO_MIN, EMIT, GPU_COST, GPUS, PREFILL };
+
+static const struct opt options[] = {
+	{ POLICY, "policy", "NAME", "several with commas, or all (default auto,lru)",
+		"auto lru fifo lfu s3fifo sieve lru2 arc 2q w-tinylfu gdsf cost length-aware "
+		"priority size ttl all" },
+	{ CAPACITY, "capacity", "N|SIZE", "room in blocks or a size; several with commas", NULL },
+	{ SWEEP, "sweep", "FROM..TO", "capacities from one to the other, doubling", NULL },
+	{ TIER, "tier", "NAME=ROOM[,POLICY][,admit=N][,rate=RATE][,price=USD]",
+		"a tier; the first is asked first. price: of a GiB for a month", NULL },
+	{ GEN, "gen", "KIND[,NAME=VALUE...]", "make a trace up: docqa chat rag code scan loop zipf",
+		"docqa chat rag code scan loop zipf" },
+	{ MODEL, "model", "NAME|FILE", "preset or config.json: gives the bytes of a block", NULL },
+	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens of a block (default: trace, or 256)", NULL },
+	{ CHUNK_BYTES, "chunk-bytes", "SIZE", "bytes of a block", NULL },
+	{ ORDER, "order", "WHICH", "replay requests head or tail first (default: the policy's)",
+		"head tail" },
+	{ ALPHA, "cost-alpha", "X", "exponent of size in policy cost (default 2)", NULL },
+	{ TTL, "ttl", "TIME", "idle time after which policy ttl drops a block", NULL },
+	{ PLOT, "plot", "FILE", "write a gnuplot script of hit ratio by size", "FILE" },
+	{ NO_MIN, "no-min", NULL, "do without Belady's bound (faster)", NULL },
+	{ EMIT, "emit", NULL, "only print the trace, as kv.access/1 lines", NULL },
+	{ GPU_COST, "gpu-cost", "USD", "price of a GPU for an hour", NULL },
+	{ GPUS, "gpus", "N", "GPUs that prefill together (default 1)", NULL },
+	{ PREFILL, "prefill-tps", "N", "tokens a second they prefill", NULL },
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+static const struct usage usage = {
+	"kvstat sim [options] TRACE...\nkvstat sim [options] --gen KIND[,NAME=VALUE...]",
+	"Replays requests over a cache: what would hit, with which policy and how much room.",
+	options,
+	"  kvstat sim trace.jsonl --policy lru --capacity 10000 --json\n"
+	"  kvstat sim lookup_hashes/*.jsonl --sweep 16G..1T --policy all --plot curve.gp\n"
+	"  kvstat sim --gen docqa,docs=10,len=20000,repeat=3 --model llama-3.1-70b "
+	"--tier ram=20G,lru --tier s3=2TB,cost",
+	"kvstat-sim(1)",
+};
+
+#define LIST_MAX 64
+
+static struct {
+	char *policies, *capacities, *sweep, *model, *gen, *plot;
+	char *tiers[SIM_TIERS];
+	int n_tiers, tail, no_min, emit;
+	uint64_t chunk_tokens, chunk_bytes;
+	double alpha, ttl_s;
+	struct sim_cost cost;
+} set;
+
+static void
+check(int r, const struct err *e)
+{
+	if (r < 0)
+		opts_die(e);
+}
+
+static void
+options_of(int argc, char **argv)
+{
+	struct err e;
+	int c;
+
+	memset(&set, 0, sizeof(set));
+	set.tail = -1;
+	set.cost.gpus = 1;
+	while ((c = opts_next(argc, argv, &usage)) != -1)
+		switch (c) {
+		case POLICY: set.policies = opts_arg; break;
+		case CAPACITY: set.capacities = opts_arg; break;
+		case SWEEP: set.sweep = opts_arg; break;
+		case GEN: set.gen = opts_arg; break;
+		case MODEL: set.model = opts_arg; break;
+		case PLOT: set.plot = opts_arg; break;
+		case NO_MIN: set.no_min = 1; break;
+		case EMIT: set.emit = 1; break;
+		case TIER:
+			if (set.n_tiers == SIM_TIERS)
+				opts_bad("--tier: more than %d", SIM_TIERS);
+			set.tiers[set.n_tiers++] = opts_arg;
+			break;
+		case CHUNK_TOKENS:
+			check(num_u64(&set.chunk_tokens, opts_arg, 1, 1 << 20, "--chunk-tokens",
+				&e), &e);
+			break;
+		case CHUNK_BYTES:
+			check(num_size(&set.chunk_bytes, opts_arg, "--chunk-bytes", &e), &e);
+			break;
+		case ORDER:
+			if (strcmp(opts_arg, "head") && strcmp(opts_arg, "tail"))
+				opts_bad("--order '%s': head or tail", opts_arg);
+			set.tail = *opts_arg == 't';
+			break;
+		case ALPHA:
+			check(num_double(&set.alpha, opts_arg, 0.01, 10, "--cost-alpha", &e), &e);
+			break;
+		case TTL: check(num_duration(&set.ttl_s, opts_arg, "--ttl", &e), &e); break;
+		case GPU_COST:
+			check(num_double(&set.cost.gpu_hour, opts_arg, 0, 1e6, "--gpu-cost",
+				&e), &e);
+			break;
+		case GPUS:
+			check(num_double(&set.cost.gpus, opts_arg, 0.01, 1e6, "--gpus", &e), &e);
+			break;
+		case PREFILL:
+			check(num_double(&set.cost.prefill_tps, opts_arg, 1, 1e12, "--prefill-tps",
+				&e), &e);
+			break;
+		}
+}
+
+/* Room: a plain number counts blocks, one with a unit is a size. */
+static uint64_t
+room(const struct sim_trace *t, const char *text, const char *what)
+{
+	size_t n = strlen(text);
+	struct err e;
+	uint64_t v;
+
+	if (n && isdigit((unsigned char)text[n - 1])) {
+		check(num_u64(&v, text, 1, UINT32_MAX, what, &e), &e);
+		return v;
+	}
+	check(num_size(&v, text, what, &e), &e);
+	if (!t->block_bytes)
+		opts_bad("%s '%s': a size needs --model or --chunk-bytes to know the bytes of "
+			"a block; or give it in blocks", what, text);
+	if (v < t->block_bytes)
+		opts_bad("%s '%s': less than one block", what, text);
+	return v / t->block_bytes;
+}
+
+static size_t
+capacities(const struct sim_trace *t, uint64_t v[LIST_MAX])
+{
+	char *rest = set.capacities, *word, *to;
+	uint64_t last;
+	size_t n = 0;
+
+	while (rest && (word = strsep(&rest, ",")) != NULL && n < LIST_MAX)
+		v[n++] = room(t, word, "--capacity");
+	if (!set.sweep)
+		return n;
+	to = strstr(set.sweep, "..");
+	if (!to || n)
+		opts_bad("--sweep '%s': FROM..TO, and no --capacity", set.sweep);
+	*to = '\0';
+	last = room(t, to + 2, "--sweep");
+	for (uint64_t c = room(t, set.sweep, "--sweep"); n < LIST_MAX; c *= 2) {
+		v[n++] = c < last ? c : last;
+		if (c >= last)
+			break;
+	}
+	return n;
+}
+
+static size_t
+policies(const struct policy_ops *v[LIST_MAX])
+{
+	char fallback[] = "auto,lru", *rest = set.policies ? set.policies : fallback, *word;
+	struct err e;
+	size_t n = 0;
+
+	if (!strcmp(rest, "all")) {
+		while (policy_at(n)) {
+			v[n] = policy_at(n);
+			n++;
+		}
+		return n;
+	}
+	while ((word = strsep(&rest, ",")) != NULL && n < LIST_MAX) {
+		v[n] = policy_find(word, &e);
+		if (!v[n++])
+			opts_die(&e);
+	}
+	return n;
+}
+
+/* "ram=20G,lru,admit=2,rate=20GB/s,price=0.5" */
+static void
+tier(const struct sim_trace *t, struct sim_tier *out, char *spec)
+{
+	char *word, *value = strchr(spec, '='), *rest;
+	struct err e;
+
+	if (!value || value == spec || (size_t)(value - spec) >= sizeof(out->name))
+		opts_bad("--tier '%s': NAME=ROOM[,POLICY][,admit=N][,rate=RATE][,price=USD]", spec);
+	*value++ = '\0';
+	rest = value;
+	*out = (struct sim_tier){ .admit = 1, .policy = policy_find("lru", &e) };
+	snprintf(out->name, sizeof(out->name), "%s", spec);
+	out->capacity = room(t, strsep(&rest, ","), spec);
+	while (rest && (word = strsep(&rest, ",")) != NULL) {
+		if (!strncmp(word, "admit=", 6))
+			check(num_u64(&out->admit, word + 6, 1, 255, "admit", &e), &e);
+		else if (!strncmp(word, "rate=", 5))
+			check(num_rate(&out->rate, word + 5, "rate", &e), &e);
+		else if (!strncmp(word, "price=", 6))
+			check(num_double(&out->price, word + 6, 0, 1e6, "price", &e), &e);
+		else if (!(out->policy = policy_find(word, &e)))
+			opts_die(&e);
+	}
+}
+
+static int
+one(struct sim_run *run, const struct sim_trace *t)
+{
+	struct err e;
+
+	run->tail = set.tail;
+	run->alpha = set.alpha;
+	run->ttl_s = set.ttl_s;
+	if (sim_replay(run, t, &e) < 0 ||
+	    (!set.no_min && !run->min_known && sim_bound(run, t, &e) < 0)) {
+		tool_fail(&e);
+		return -1;
+	}
+	sim_out_row(run);
+	return 0;
+}
+
+/* The tiers one after another: each row adds one, so that what it brings can be seen. */
+static void
+run_tiers(const struct sim_trace *t)
+{
+	struct sim_run run = { .n_tiers = 0 };
+
+	for (int i = 0; i < set.n_tiers; i++) {
+		tier(t, &run.tiers[i], set.tiers[i]);
+		run.n_tiers = i + 1;
+		run.min_known = 0;
+		if (one(&run, t) < 0)
+			return;
+	}
+}
+
+static void
+run_grid(const struct sim_trace *t)
+{
+	const struct policy_ops *p[LIST_MAX];
+	uint64_t caps[LIST_MAX], bound[LIST_MAX];
+	size_t n_p = policies(p), n_c = capacities(t, caps);
+
+	if (!n_c)
+		opts_bad("how much room? --capacity, --sweep or --tier");
+	for (size_t i = 0; i < n_p; i++)
+		for (size_t k = 0; k < n_c; k++) {
+			struct sim_run run = { .n_tiers = 1, .tiers[0] = { .policy = p[i],
+				.capacity = caps[k], .admit = 1 } };
+
+			run.min_known = i > 0 && !set.no_min;
+			run.min_hits = i > 0 ? bound[k] : 0;
+			if (one(&run, t) < 0)
+				return;
+			bound[k] = run.min_hits;
+		}
+}
+
+static void
+emit(const struct sim_trace *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		printf("{\"schema\":\"kv.access/1\",\"time\":%.6f,\"tokens\":%llu,"
+			"\"chunk_tokens\":%llu,\"keys\":[", t->time_s[i],
+			(unsigned long long)t->tokens[i], (unsigned long long)t->block_tokens);
+		for (size_t k = t->first[i]; k < t->first[i + 1]; k++)
+			printf("%s%llu", k > t->first[i] ? "," : "",
+				(unsigned long long)t->keys[k]);
+		puts("]}");
+	}
+}
+
+static int
+load(struct sim_trace *t, int argc, char **argv, struct err *e)
+{
+	int files = argc - optind;
+	struct geom g;
+
+	if (!set.gen == !files)
+		opts_bad("either TRACE files or --gen");
+	if (sim_trace_open(t, e) < 0)
+		return -1;
+	t->block_tokens = set.chunk_tokens ? set.chunk_tokens : set.gen ? 256 : 0;
+	if (set.gen && sim_generate(t, set.gen, e) < 0)
+		return -1;
+	for (int i = 0; i < files; i++)
+		if (sim_trace_read(t, argv[optind + i], e) < 0)
+			return -1;
+	if (files > 1 && sim_trace_sort(t, e) < 0)
+		return -1;
+	if (!t->n_refs)
+		return err_set(e, ERR_CORRUPT, "the trace has no block");
+	if (set.model) {
+		if (geom_read(&g, NULL, set.model, e) < 0)
+			return -1;
+		t->block_bytes = geom_bytes(&g, t->block_tokens);
+	}
+	if (set.chunk_bytes)
+		t->block_bytes = set.chunk_bytes;
+	return 0;
+}
+
+void
+verb_sim(int argc, char **argv)
+{
+	struct sim_trace t = { 0 };
+	struct err e;
+	char size[NUM_TEXT] = "bytes not known";
+
+	options_of(argc, argv);
+	if (load(&t, argc, argv, &e) < 0) {
+		tool_fail(&e);
+	} else if (set.emit) {
+		emit(&t);
+	} else {
+		if (t.block_bytes)
+			num_size_text(size, t.block_bytes * t.distinct);
+		tool_note("%zu requests, %llu tokens, %llu distinct blocks, %s", t.n,
+			(unsigned long long)t.total_tokens, (unsigned long long)t.distinct, size);
+		sim_out_open(&t, &set.cost);
+		if (set.n_tiers)
+			run_tiers(&t);
+		else
+			run_grid(&t);
+		if (set.plot && sim_plot(set.plot, &t, &e) < 0)
+			tool_fail(&e);
+		sim_out_close(1);
+	}
+	sim_trace_close(&t);
+}

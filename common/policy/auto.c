@@ -1,0 +1,293 @@
+#include <stdlib.h>
+
+#include "policy/auto.h"
+#include "policy/policies.h"
+
+#define GHOSTS 2		/* for each resident */
+#define GHOSTS_MIN 64
+#define SHARED 8		/* uses from which a prefix is no single conversation's */
+
+int
+auto_kind(uint32_t uses, uint32_t depth, int tip)
+{
+	static const uint32_t upto[] = { 2, 4, 8, 16, 64 };
+	int kind = 3;
+
+	if (uses <= 1)
+		kind = depth > 4 ? 2 : depth > 1;
+	else
+		for (size_t i = 0; i < sizeof(upto) / sizeof(upto[0]) && uses > upto[i]; i++)
+			kind++;
+	return tip ? AUTO_BODIES + kind : kind;
+}
+
+/* ---- ghosts ---- */
+
+static void
+forget(struct learner *l, uint32_t ghost)
+{
+	cells_leave(l, ghost, l->now);
+	node_forget(&l->p, ghost);
+	l->ghosts--;
+}
+
+/* The neighbour of that key, if the same request used both last. */
+static uint32_t
+neighbour(const struct learner *l, const struct mark *m, int has, uint64_t key)
+{
+	uint32_t at = has ? map_get(&l->p.map, key) : NODE_NONE;
+
+	return at != NODE_NONE && l->marks[at].last == m->last ? at : NODE_NONE;
+}
+
+/* The ghost of a run is known by its deepest block: tell the block above it. */
+static void
+tell_parent(struct learner *l, uint32_t ghost)
+{
+	const struct mark *m = &l->marks[ghost];
+	uint32_t up = neighbour(l, m, m->has_parent, m->parent);
+
+	if (up == NODE_NONE || l->p.nodes[up].ghost)
+		return;
+	l->marks[up].child = l->p.nodes[ghost].key;
+	l->marks[up].has_child = 1;
+}
+
+/* The run below is of the same kind: its ghost speaks for this block too. */
+static void
+join_run(struct learner *l, uint32_t at, uint32_t ghost)
+{
+	struct mark *m = &l->marks[at], *run = &l->marks[ghost];
+
+	hazard_enter(&l->h, run->kind, run->age, m->blocks, l->now);
+	hazard_leave(&l->h, run->kind, run->age, run->blocks, run->since, l->now);
+	hazard_enter(&l->h, run->kind, run->age, run->blocks, l->now);
+	if (run->has_tip) {
+		hazard_leave(&l->h, run->tip_kind, run->age, 1, run->since, l->now);
+		hazard_enter(&l->h, run->tip_kind, run->age, 1, l->now);
+	}
+	run->since = l->now;
+	run->blocks += m->blocks;
+	run->has_parent = m->has_parent;
+	run->parent = m->parent;
+	node_drop(&l->p, at);
+	tell_parent(l, ghost);
+}
+
+static int
+is_tip(const struct mark *m)
+{
+	return m->kind >= AUTO_BODIES && m->kind < AUTO_LEFT;
+}
+
+static void
+evict(struct learner *l)
+{
+	uint32_t at = cells_worst(l);
+	struct mark *m = &l->marks[at];
+	uint32_t below = neighbour(l, m, m->has_child, m->child);
+
+	cells_leave(l, at, l->now);
+	if (below != NODE_NONE && l->p.nodes[below].ghost && !is_tip(m)) {
+		struct mark *run = &l->marks[below];
+
+		if (run->kind == m->kind && run->age == m->age &&
+		    l->p.nodes[below].count == l->p.nodes[at].count) {
+			join_run(l, at, below);
+			return;
+		}
+		if (is_tip(run)) {
+			m->has_tip = 1;
+			m->tip = l->p.nodes[below].key;
+			m->tip_kind = run->kind;
+			forget(l, below);
+		}
+	}
+	node_evict(&l->p, at);
+	l->ghosts++;
+	cells_enter(l, at);
+	tell_parent(l, at);
+}
+
+/* ---- a request arrives ---- */
+
+static void
+used_again(struct learner *l, uint32_t at)
+{
+	const struct mark *m = &l->marks[at];
+
+	l->h.events[m->kind][m->age] += m->blocks;
+}
+
+/* Block i is a ghost: its run comes back, perhaps with its tip. */
+static void
+come_back(struct learner *l, uint32_t ghost, uint32_t i)
+{
+	const struct policy_request *r = l->p.req;
+	const struct mark *m = &l->marks[ghost];
+
+	used_again(l, ghost);
+	if (m->has_tip && i + 1 < r->n && r->keys[i + 1] == m->tip) {
+		l->h.events[m->tip_kind][m->age]++;
+		if (l->depth < i + 2) {
+			l->depth = i + 2;
+			l->before[i + 1] = 1;
+		}
+	}
+	forget(l, ghost);
+}
+
+/* The request leaves the known path at block at: what hung on it is left behind. */
+static void
+leave_behind(struct learner *l, uint32_t at)
+{
+	const struct mark *m = &l->marks[at];
+	uint32_t c;
+
+	while ((c = neighbour(l, m, m->has_child, m->child)) != NODE_NONE) {
+		struct mark *left = &l->marks[c];
+
+		if (left->kind == AUTO_LEFT)
+			return;
+		cells_leave(l, c, l->now);
+		left->kind = AUTO_LEFT;
+		if (left->has_tip)
+			left->tip_kind = AUTO_LEFT;
+		cells_enter(l, c);
+		m = left;
+	}
+}
+
+static int
+turns_off(const struct learner *l, uint32_t at, uint32_t i)
+{
+	const struct policy_request *r = l->p.req;
+	const struct mark *m = &l->marks[at];
+
+	return i > 0 && i + 1 < r->n && !l->p.nodes[at].ghost && l->p.nodes[at].count < SHARED &&
+		!(m->has_child && m->child == r->keys[i + 1]);
+}
+
+/* From the deepest block up, so that each is known at least as well as those below it. */
+static void
+look_up(struct learner *l)
+{
+	const struct policy_request *r = l->p.req;
+	uint32_t uses = 0;
+
+	l->depth = 0;
+	for (uint32_t i = r->n; i-- > 0;) {
+		uint32_t at = map_get(&l->p.map, r->keys[i]);
+
+		if (at != NODE_NONE) {
+			if (!l->depth && turns_off(l, at, i))
+				leave_behind(l, at);
+			if (!l->depth)
+				l->depth = i + 1;
+			if (l->p.nodes[at].count > uses)
+				uses = l->p.nodes[at].count;
+			if (l->p.nodes[at].ghost)
+				come_back(l, at, i);
+		}
+		l->before[i] = uses;
+	}
+}
+
+static int
+auto_begin(struct policy *p, struct err *e)
+{
+	struct learner *l = (struct learner *)p;
+	uint64_t pause, most = p->o.capacity / 2;
+
+	if (p->req->n > l->before_room) {
+		uint32_t *more = realloc(l->before, p->req->n * sizeof(*more));
+
+		if (!more)
+			return err_sys(e, "realloc");
+		l->before = more;
+		l->before_room = p->req->n;
+	}
+	l->now = p->tick;
+	cells_age(l);
+	if (l->now >= l->learn_at) {
+		cells_learn(l);
+		pause = l->now / 16;
+		l->learn_at = l->now + GHOSTS_MIN + (pause < most ? pause : most);
+	}
+	while (l->ghosts > GHOSTS * p->count + GHOSTS_MIN)
+		forget(l, cells_oldest_ghost(l));
+	look_up(l);
+	return 0;
+}
+
+/* ---- its blocks are referenced ---- */
+
+static uint32_t
+enter(struct learner *l, uint32_t i, struct err *e)
+{
+	uint32_t at = node_new(&l->p, i, e);
+
+	if (at == NODE_NONE || at < l->marks_room)
+		return at;
+	struct mark *more = realloc(l->marks, l->p.room * sizeof(*more));
+	if (!more) {
+		err_sys(e, "realloc");
+		return NODE_NONE;
+	}
+	l->marks = more;
+	l->marks_room = l->p.room;
+	return at;
+}
+
+static int
+auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
+{
+	struct learner *l = (struct learner *)p;
+	const struct policy_request *r = p->req;
+	int hit = at != NODE_NONE && !p->nodes[at].ghost, last = i + 1 == r->n;
+
+	if (!hit && node_too_big(p, i))
+		return 0;
+	if (hit) {
+		used_again(l, at);
+		cells_leave(l, at, l->now);
+	} else if (at != NODE_NONE) {	/* it left after this request began */
+		used_again(l, at);
+		forget(l, at);
+	}
+	if (!hit && (at = enter(l, i, e)) == NODE_NONE)
+		return -1;
+	p->nodes[at].count = l->before[i] + 1;
+	l->marks[at] = (struct mark){
+		.last = l->now, .since = l->now, .blocks = 1,
+		.kind = (uint8_t)auto_kind(l->before[i] + 1, l->depth, last),
+		.has_parent = i > 0, .parent = i ? r->keys[i - 1] : 0,
+		.has_child = !last, .child = last ? 0 : r->keys[i + 1],
+	};
+	cells_enter(l, at);
+	while (p->used > p->o.capacity)
+		evict(l);
+	return hit;
+}
+
+static int
+auto_open(struct policy *p, struct err *e)
+{
+	(void)e;
+	cells_open((struct learner *)p);
+	return 0;
+}
+
+static void
+auto_close(struct policy *p)
+{
+	free(((struct learner *)p)->before);
+	free(((struct learner *)p)->marks);
+}
+
+const struct policy_ops policy_auto = {
+	.name = "auto", .about = "least worth of its room first, learned while running",
+	.needs = POLICY_ACCESSED | POLICY_HITS, .tail_first = 1, .state = sizeof(struct learner),
+	.open = auto_open, .close = auto_close, .begin = auto_begin, .access = auto_access,
+	.scores = auto_scores,
+};

@@ -1,0 +1,94 @@
+#ifndef POLICY_AUTO_H
+#define POLICY_AUTO_H
+
+#include "policy/hazard.h"
+#include "policy/node.h"
+
+/*
+ * "auto": evict the block whose room is worth least, worth being learned while
+ * running. No parameter to set, nothing tuned to a size.
+ *
+ * What a cache of prompts sees. Three blocks in four are never used again, and whether a
+ * block will be does not show in when it was used last: a conversation comes back after
+ * minutes or never. But blocks differ in kind. The last block of a prompt
+ * (its tip) is mostly half full and dies at once, for the next turn replaces it. Blocks used
+ * by several requests come back more surely. New blocks of a request that goes on
+ * from a known prefix belong to a conversation that has proved itself. What
+ * hung on a prefix that has since gone another way is left behind for good. And
+ * inside each kind the chance depends on the idle time, not always falling: nobody
+ * answers within a second, and a loop comes round after just its length.
+ *
+ * So each block has a kind (uses so far in octaves; new ones by how deep a prefix
+ * their request found; tips apart; left behind) and an age class (time since last
+ * use, counted in references, two classes an octave). Per kind and age the rate
+ * of use is estimated: uses seen / time spent at risk, which is right in spite of
+ * blocks that are no longer watched (they are censored, not counted as dead).
+ * Kinds with few data lean on the curve of all kinds. From the rates follows, for each
+ * kind and age, the most uses per time its room can give (Gittins' index; hazard.h).
+ * The block of the lowest index leaves; of equals the one idle longest, the deepest first.
+ * This is the optimal rule for renting out slots to independent blocks with these rates:
+ * it turns into LRU where rates fall with age, into LFU where they depend on the count,
+ * keeps a fixed part of a loop, and lets a scan pass by; what will not be used
+ * soon is the next to leave from the start. Nothing has to choose among experts.
+ * The idea of ranking by learned hits per space-time is LHD's (Beckmann, Chen,
+ * Cidon, NSDI 2018); kinds from request structure, the index, chain
+ * ghosts and exact victims instead of samples are ours.
+ *
+ * Ghosts. The rates of old ages can be seen only in blocks that have left. A
+ * block that is evicted stays known as a ghost; but the blocks of a request leave from its
+ * tail upwards and come back together, so one ghost, the deepest, speaks for the
+ * whole run above it. Ghosts are at most twice the residents (and 64), the longest
+ * idle go first; thanks to the runs they look back over ten to twenty times the
+ * cache. A returning block is as old a friend as the deepest known block below it: in a
+ * chain, ancestors have been used at least as often.
+ *
+ * Cost. Victims come from one queue per kind and age through a bit set in index order.
+ * A block changes queue when it crosses an age boundary, at most 44 times in a life. The
+ * index is worked out anew as references come in, at most every 64.
+ */
+struct mark {			/* what is known of a record beside its struct node */
+	uint64_t last;		/* time of its last use */
+	uint64_t since;		/* when it entered its present account */
+	uint64_t parent, child;	/* keys of its neighbours in the request that used it last */
+	uint64_t tip;		/* ghost: key of its run's tip, when that is gone too */
+	uint32_t blocks;	/* what it stands for: a ghost for its run */
+	uint8_t kind, age, has_parent, has_child, has_tip, tip_kind;
+};
+
+struct learner {
+	struct policy p;
+	struct hazard h;
+	struct mark *marks;		/* of each slot */
+	uint32_t marks_room;
+	uint32_t *before;		/* uses of the present request's blocks before it */
+	uint32_t before_room;
+	uint32_t depth;			/* blocks of the present request that were known */
+	uint64_t now;			/* references before the present request */
+	uint64_t learn_at;
+	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
+	uint64_t ghosts;
+	struct queue cells[2][HAZARD_KINDS][HAZARD_AGES];	/* residents; ghosts */
+	uint16_t order[HAZARD_KINDS * HAZARD_AGES];	/* resident cells, lowest index first */
+	uint16_t place[HAZARD_KINDS * HAZARD_AGES];	/* of a cell in order[] */
+	uint64_t busy[HAZARD_KINDS * HAZARD_AGES / 64 + 1];	/* bit i: order[i] in use */
+};
+
+/* Into, out of and between the cells (auto_cells.c). */
+void cells_open(struct learner *l);
+void cells_enter(struct learner *l, uint32_t at);
+void cells_leave(struct learner *l, uint32_t at, uint64_t when);
+void cells_age(struct learner *l);	/* blocks that outgrew their age move on */
+void cells_learn(struct learner *l);	/* new index, new order */
+uint32_t cells_worst(const struct learner *l);	/* the resident to evict */
+uint32_t cells_oldest_ghost(const struct learner *l);
+
+/* Kind of a block with so many uses, the present one included. */
+int auto_kind(uint32_t uses, uint32_t depth, int tip);
+#define AUTO_BODIES 9			/* kinds of blocks that are no tips; then the tips */
+#define AUTO_LEFT (2 * AUTO_BODIES)	/* left behind */
+
+/* Batch (auto_plan.c). */
+int auto_scores(double *score, const struct plan_entry *v, size_t n,
+	const struct plan_want *w, struct err *e);
+
+#endif

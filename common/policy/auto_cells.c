@@ -1,0 +1,160 @@
+#include <string.h>
+
+#include "policy/auto.h"
+
+#define CELLS (HAZARD_KINDS * HAZARD_AGES)
+
+static struct queue *
+cell_of(struct learner *l, uint32_t at)
+{
+	const struct mark *m = &l->marks[at];
+
+	return &l->cells[l->p.nodes[at].ghost][m->kind][m->age];
+}
+
+static void
+set_busy(struct learner *l, int cell, int on)
+{
+	int i = l->place[cell];
+
+	if (on)
+		l->busy[i / 64] |= 1ull << (i % 64);
+	else
+		l->busy[i / 64] &= ~(1ull << (i % 64));
+}
+
+void
+cells_open(struct learner *l)
+{
+	for (int k = 0; k < HAZARD_KINDS; k++)
+		for (int a = 0; a < HAZARD_AGES; a++) {
+			node_queue(&l->cells[0][k][a]);
+			node_queue(&l->cells[1][k][a]);
+		}
+	hazard_open(&l->h);
+	cells_learn(l);
+}
+
+void
+cells_enter(struct learner *l, uint32_t at)
+{
+	const struct mark *m = &l->marks[at];
+
+	hazard_enter(&l->h, m->kind, m->age, m->blocks, m->since);
+	if (m->has_tip)
+		hazard_enter(&l->h, m->tip_kind, m->age, 1, m->since);
+	node_push(&l->p, cell_of(l, at), at);
+	if (!l->p.nodes[at].ghost)
+		set_busy(l, m->kind * HAZARD_AGES + m->age, 1);
+}
+
+void
+cells_leave(struct learner *l, uint32_t at, uint64_t when)
+{
+	struct mark *m = &l->marks[at];
+	struct queue *q = cell_of(l, at);
+
+	hazard_leave(&l->h, m->kind, m->age, m->blocks, m->since, when);
+	if (m->has_tip)
+		hazard_leave(&l->h, m->tip_kind, m->age, 1, m->since, when);
+	m->since = when;
+	node_unlink(&l->p, q, at);
+	if (!l->p.nodes[at].ghost && !q->n)
+		set_busy(l, m->kind * HAZARD_AGES + m->age, 0);
+}
+
+static void
+age_cell(struct learner *l, struct queue *q, int age)
+{
+	uint64_t limit = l->h.limit[age + 1];
+	uint32_t at;
+
+	while ((at = q->tail) != NODE_NONE && l->now - l->marks[at].last >= limit) {
+		/* It may have been made a ghost, or left behind, after its time. */
+		uint64_t when = l->marks[at].last + limit;
+
+		cells_leave(l, at, when > l->marks[at].since ? when : l->marks[at].since);
+		l->marks[at].age++;
+		cells_enter(l, at);
+	}
+}
+
+/* Wide classes are looked at less often: an eighth of the width late is soon enough. */
+void
+cells_age(struct learner *l)
+{
+	for (int a = HAZARD_AGES - 2; a >= 0; a--) {
+		if (l->now < l->look_at[a])
+			continue;
+		l->look_at[a] = l->now + (l->h.limit[a + 1] - l->h.limit[a]) / 8;
+		for (int k = 0; k < HAZARD_KINDS; k++) {
+			age_cell(l, &l->cells[0][k][a], a);
+			age_cell(l, &l->cells[1][k][a], a);
+		}
+	}
+}
+
+static int
+after(const double *index, uint16_t x, uint16_t y)
+{
+	return index[x] > index[y] || (index[x] == index[y] && x > y);
+}
+
+/* Shell sort: the order changes little from one time to the next. */
+static void
+sort_order(struct learner *l)
+{
+	const double *index = &l->h.index[0][0];
+
+	for (int gap = CELLS / 2; gap; gap /= 2)
+		for (int i = gap; i < CELLS; i++) {
+			uint16_t c = l->order[i];
+			int j = i;
+
+			for (; j >= gap && after(index, l->order[j - gap], c); j -= gap)
+				l->order[j] = l->order[j - gap];
+			l->order[j] = c;
+		}
+}
+
+void
+cells_learn(struct learner *l)
+{
+	hazard_learn(&l->h, l->now);
+	for (int i = 0; i < CELLS; i++)
+		l->order[i] = (uint16_t)i;
+	sort_order(l);
+	memset(l->busy, 0, sizeof(l->busy));
+	for (int i = 0; i < CELLS; i++)
+		l->place[l->order[i]] = (uint16_t)i;
+	for (int c = 0; c < CELLS; c++)
+		if (l->cells[0][c / HAZARD_AGES][c % HAZARD_AGES].n)
+			set_busy(l, c, 1);
+}
+
+uint32_t
+cells_worst(const struct learner *l)
+{
+	int w = 0, cell;
+
+	while (!l->busy[w])
+		w++;
+	cell = l->order[w * 64 + __builtin_ctzll(l->busy[w])];
+	return l->cells[0][cell / HAZARD_AGES][cell % HAZARD_AGES].tail;
+}
+
+uint32_t
+cells_oldest_ghost(const struct learner *l)
+{
+	uint32_t oldest = NODE_NONE;
+
+	for (int a = HAZARD_AGES - 1; a >= 0 && oldest == NODE_NONE; a--)
+		for (int k = 0; k < HAZARD_KINDS; k++) {
+			uint32_t at = l->cells[1][k][a].tail;
+
+			if (at != NODE_NONE && (oldest == NODE_NONE ||
+			    l->marks[at].last < l->marks[oldest].last))
+				oldest = at;
+		}
+	return oldest;
+}

@@ -1,0 +1,144 @@
+#include <math.h>
+#include <string.h>
+
+#include "policy/hazard.h"
+
+#define FIRST 16		/* end of the first age class */
+#define PRIOR 10		/* events that must be seen before a class speaks for itself */
+#define MEMORY 100000		/* events after which what was learned counts half */
+
+typedef double table[HAZARD_KINDS][HAZARD_AGES];
+
+void
+hazard_open(struct hazard *h)
+{
+	memset(h, 0, sizeof(*h));
+	for (int a = 1; a <= HAZARD_AGES; a++)
+		h->limit[a] = (uint64_t)(FIRST * pow(2, (a - 1) / 2.0));
+	for (int k = 0; k < HAZARD_KINDS; k++)
+		for (int a = 0; a < HAZARD_AGES; a++)
+			h->index[k][a] = 1.0 / (double)(1 + h->limit[a]);
+}
+
+int
+hazard_age(const struct hazard *h, uint64_t idle)
+{
+	int a = 0;
+
+	while (a < HAZARD_AGES - 1 && idle >= h->limit[a + 1])
+		a++;
+	return a;
+}
+
+static double
+width(const struct hazard *h, int a)
+{
+	return (double)(h->limit[a + 1] - h->limit[a]);
+}
+
+static double
+sum(const double *v)
+{
+	double s = 0;
+
+	for (int a = 0; a < HAZARD_AGES; a++)
+		s += v[a];
+	return s;
+}
+
+/* Rates of all kinds together. Where an old age has no data yet, assume that the
+ * rate goes on falling in proportion to age: gaps are spread evenly over octaves. */
+static void
+common_rates(const struct hazard *h, table risk, double *rate)
+{
+	double events[HAZARD_AGES] = { 0 }, spent[HAZARD_AGES] = { 0 }, expect;
+	const int old = HAZARD_AGES / 2;
+
+	for (int k = 0; k < HAZARD_KINDS; k++)
+		for (int a = 0; a < HAZARD_AGES; a++) {
+			events[a] += h->events[k][a];
+			spent[a] += risk[k][a];
+		}
+	expect = (sum(events) + 1e-9) / (sum(spent) + 1);
+	for (int a = 0; a < HAZARD_AGES; a++) {
+		if (a >= old)
+			expect = rate[a - 1] * (double)(h->limit[a] + h->limit[a - 1]) /
+				(double)(h->limit[a + 1] + h->limit[a]);
+		rate[a] = (events[a] + PRIOR) / (spent[a] + PRIOR / expect);
+	}
+}
+
+/* Rates of one kind: its own counts and a few imagined ones that follow the common
+ * curve at this kind's own level (an empirical Bayes estimate). */
+static void
+kind_rates(const double *events, const double *risk, const double *common, double *rate)
+{
+	double expected = 0, level;
+
+	for (int a = 0; a < HAZARD_AGES; a++)
+		expected += risk[a] * common[a];
+	level = (sum(events) + PRIOR) / (expected + PRIOR);
+	for (int a = 0; a < HAZARD_AGES; a++)
+		rate[a] = (events[a] + PRIOR) / (risk[a] + PRIOR / (common[a] * level));
+}
+
+/*
+ * The most that can be got from a block's room: keep it for some time more, until it is
+ * used or that time is over, and count uses per time; the best time to stop decides
+ * (Gittins' index of the stopping problem).
+ */
+static void
+best_stop(const struct hazard *h, const double *rate, double *index)
+{
+	double hit[HAZARD_AGES], stay[HAZARD_AGES];
+
+	for (int a = 0; a < HAZARD_AGES; a++) {
+		hit[a] = 1 - exp(-rate[a] * width(h, a));
+		stay[a] = rate[a] > 1e-15 ? hit[a] / rate[a] : width(h, a);
+	}
+	for (int a = 0; a < HAZARD_AGES; a++) {
+		double alive = 1, uses = 0, time = 0;
+
+		index[a] = 0;
+		for (int b = a; b < HAZARD_AGES; b++) {
+			uses += alive * hit[b];
+			time += alive * stay[b];
+			alive *= 1 - hit[b];
+			if (uses > index[a] * time)
+				index[a] = uses / time;
+		}
+	}
+}
+
+static void
+fade(struct hazard *h)
+{
+	for (int k = 0; k < HAZARD_KINDS; k++)
+		for (int a = 0; a < HAZARD_AGES; a++) {
+			h->events[k][a] /= 2;
+			h->risk[k][a] /= 2;
+		}
+}
+
+double
+hazard_learn(struct hazard *h, uint64_t now)
+{
+	double common[HAZARD_AGES], rate[HAZARD_AGES], events = 0, open;
+	table risk;
+
+	for (int k = 0; k < HAZARD_KINDS; k++) {
+		for (int a = 0; a < HAZARD_AGES; a++) {
+			open = h->inside[k][a] * (double)now - h->since[k][a];
+			risk[k][a] = h->risk[k][a] + (open > 0 ? open : 0);
+		}
+		events += sum(h->events[k]);
+	}
+	common_rates(h, risk, common);
+	for (int k = 0; k < HAZARD_KINDS; k++) {
+		kind_rates(h->events[k], risk[k], common, rate);
+		best_stop(h, rate, h->index[k]);
+	}
+	if (events > MEMORY)
+		fade(h);
+	return events;
+}

@@ -1,0 +1,52 @@
+#ifndef POLICY_HAZARD_H
+#define POLICY_HAZARD_H
+
+#include <stdint.h>
+
+/*
+ * How likely is a block of some kind, idle for so long, to be used next, and what
+ * is its room worth therefore? Learned from what happens to blocks: the
+ * arithmetic of "auto" (policy/auto.h), inside this room. Time is in any unit.
+ *
+ * A block is at risk of being used in one age class at a time. It enters the
+ * account of its kind and age when it gets there and leaves when it is used,
+ * grows older, changes kind or is no longer watched; a use is an event.
+ */
+#define HAZARD_AGES 44		/* two an octave from 16 units on: up to 2^25 */
+#define HAZARD_KINDS 19
+
+struct hazard {
+	double events[HAZARD_KINDS][HAZARD_AGES];
+	double risk[HAZARD_KINDS][HAZARD_AGES];		/* block x time, of those that left */
+	double inside[HAZARD_KINDS][HAZARD_AGES];	/* blocks in the account now */
+	double since[HAZARD_KINDS][HAZARD_AGES];	/* sum of the times they entered */
+	double index[HAZARD_KINDS][HAZARD_AGES];	/* the result: uses per block x time */
+	uint64_t limit[HAZARD_AGES + 1];	/* age a is from limit[a] to below limit[a + 1] */
+};
+
+/* Nothing known: the index falls with age, as LRU has it. */
+void hazard_open(struct hazard *h);
+
+/* The age class of an idle time. */
+int hazard_age(const struct hazard *h, uint64_t idle);
+
+static inline void
+hazard_enter(struct hazard *h, int kind, int age, double blocks, uint64_t now)
+{
+	h->inside[kind][age] += blocks;
+	h->since[kind][age] += blocks * (double)now;
+}
+
+static inline void
+hazard_leave(struct hazard *h, int kind, int age, double blocks, uint64_t since, uint64_t now)
+{
+	h->inside[kind][age] -= blocks;
+	h->since[kind][age] -= blocks * (double)since;
+	h->risk[kind][age] += blocks * (double)(now - since);
+}
+
+/* Work out index[][] from all that is known at this time; old events count less as
+ * new ones come. Returns the number of events the index rests on. */
+double hazard_learn(struct hazard *h, uint64_t now);
+
+#endif
