@@ -113,6 +113,26 @@ truncate -s -1 "one/${f##*/}"
 ok 'a file cut short' status 4 kvget 'one?dialect=lmcache' -f -O no.kv
 ok 'a layout must be told' status 2 kvget vllm-fs --geometry config.json -f -O no.kv
 
+# checksums that engines do not keep
+ok 'manifest made' kvstat verify lmcache-gds --manifest sums --update
+ok 'manifest: all good' kvstat verify lmcache-gds --manifest sums
+is 'manifest: twins too' "$(grep -c 'kvcache.safetensors' sums)" 8
+command -v xxhsum >/dev/null && ok 'xxhsum reads it' sh -c 'cd lmcache-gds && xxhsum -c ../sums'
+f=$(find lmcache-gds -name '*.safetensors' | head -n 1)
+printf x | dd of="$f" bs=1 seek=9000 conv=notrunc 2>/dev/null
+ok 'manifest: a changed byte' status 4 kvstat verify lmcache-gds --manifest sums
+is 'manifest: of that file' "$(kvstat verify lmcache-gds --manifest sums -o tsv 2>/dev/null |
+	cut -f 1-2)" "$(printf '%s\tcorrupt' "${f#*/}")"
+ok 'manifest: --update does not bless it' status 4 kvstat verify lmcache-gds --manifest sums --update
+rm "$f"
+ok 'manifest: a missing object' status 1 kvstat verify lmcache-gds --manifest sums
+echo new >lmcache-gds/new
+ok 'manifest: missing and new' status 3 kvstat verify lmcache-gds --manifest sums
+ok 'manifest: --update takes both' kvstat verify lmcache-gds --manifest sums --update
+ok 'manifest: all good again' kvstat verify lmcache-gds --manifest sums
+sed -i 3s/./z/ sums
+ok 'manifest: damaged itself' status 4 kvstat verify lmcache-gds --manifest sums
+
 # tensor files
 for form in safetensors npy; do
 	kvput "t-$form" a.safetensors --tokens a.tokens.json --tail --chunk-tokens 64 --compress zstd

@@ -10,17 +10,21 @@
 #include "copy.h"
 #include "kvstat/common.h"
 #include "kvstat/verbs.h"
+#include "kvstat/verify.h"
 #include "opts.h"
 #include "out.h"
 #include "progress.h"
 #include "tool.h"
 
-enum { QUICK = OPT_FIRST, SUBSET, ALL };
+enum { QUICK = OPT_FIRST, SUBSET, ALL, MANIFEST, UPDATE };
 
 static const struct opt options[] = {
 	{ QUICK, "quick", NULL, "headers and sizes only, no payload", NULL },
 	{ SUBSET, "subset", "PART", "3/7 or 5%: a part of the store, always the same", NULL },
 	{ ALL, "all", NULL, "rows for good chunks too (JSON always has them)", NULL },
+	{ MANIFEST, "manifest", "FILE", "objects of any kind against checksums in this file",
+		"FILE" },
+	{ UPDATE, "update", NULL, "take new objects into the manifest, and drop those gone", NULL },
 	SELECT_OPTIONS,
 	{ 0, NULL, NULL, NULL, NULL },
 };
@@ -31,7 +35,8 @@ static const struct usage usage = {
 	"4 if anything is damaged, 0 if all is well. Changes nothing.",
 	options,
 	"  kvstat verify ./store\n"
-	"  kvstat verify s3://bucket/kv --subset \"$(date +%u)/7\" --json > today.ndjson",
+	"  kvstat verify s3://bucket/kv --subset \"$(date +%u)/7\" --json > today.ndjson\n"
+	"  kvstat verify /mnt/lmcache --manifest lmcache.sums --update",
 	"kvstat(1)",
 };
 
@@ -274,7 +279,8 @@ verb_verify(int argc, char **argv)
 	uint64_t k = 1, n = 1;
 	struct stat_place s;
 	struct select sel;
-	int c, quick = 0, all = 0;
+	const char *manifest = NULL;
+	int c, quick = 0, all = 0, updating = 0;
 
 	select_init(&sel);
 	while ((c = opts_next(argc, argv, &usage)) != -1) {
@@ -284,10 +290,20 @@ verb_verify(int argc, char **argv)
 			quick = 1;
 		else if (c == ALL)
 			all = 1;
+		else if (c == MANIFEST)
+			manifest = opts_arg;
+		else if (c == UPDATE)
+			updating = 1;
 		else
 			read_subset(opts_arg, &k, &n);
 	}
 	stat_url(argc, argv, "verify");
+	if (updating && !manifest)
+		opts_bad("--update: of which --manifest FILE?");
+	if (manifest) {
+		verify_manifest(argv[optind], manifest, updating);
+		return;
+	}
 	if (copy_is_file(argv[optind])) {
 		run_stream(argv[optind]);
 		return;
