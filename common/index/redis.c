@@ -152,10 +152,8 @@ put(void *ctx, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0)
 		return -1;
 	for (; scripts > 0; scripts--)
-		if (resp_get_number(r, &done, e) < 0) {
-			resp_spoil(r);
+		if (resp_get_number(r, &done, e) < 0)
 			return -1;
-		}
 	return 0;
 }
 
@@ -229,10 +227,8 @@ access_batch(void *ctx, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0)
 		return -1;
 	for (i = 0; i < w->n; i++) {
-		if (resp_get_number(r, &hits, e) < 0) {
-			resp_spoil(r);
+		if (resp_get_number(r, &hits, e) < 0)
 			return -1;
-		}
 		fresh[i] = hits == (int64_t)v[i].n;
 		n_fresh += fresh[i];
 	}

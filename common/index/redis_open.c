@@ -37,10 +37,8 @@ open_meta(void *ctx, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0)
 		return -1;
 	for (i = 0; i < n; i++)
-		if (resp_get_number(r, &none, e) < 0) {
-			resp_spoil(r);
+		if (resp_get_number(r, &none, e) < 0)
 			return -1;
-		}
 	absent = resp_get_text(r, store, sizeof(store), e);
 	if (absent)
 		return absent < 0 ? -1 : err_set(e, ERR_ABSENT, "there is none yet");

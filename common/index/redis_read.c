@@ -164,8 +164,6 @@ get(void *ctx, struct resp *r, struct err *e)
 	buf_free(&key);
 	if (rc == 0)
 		rc = take_entry(r, g->name, g->out, e);
-	if (rc < 0)
-		resp_spoil(r);
 	return rc > 0 ? err_set(e, ERR_ABSENT, "'%.200s': no such entry", g->name) : rc;
 }
 
@@ -345,10 +343,8 @@ page(void *ctx, struct resp *r, struct err *e)
 	do {
 		asked = INDEX_PAGE - pg->n;
 		if ((pg->order == INDEX_BY_NAME ? names_by_name(p, r, e) :
-		    names_by_access(p, r, e)) < 0 || take_entries(p, r, e) < 0) {
-			resp_spoil(r);
+		    names_by_access(p, r, e)) < 0 || take_entries(p, r, e) < 0)
 			return -1;
-		}
 		if (p->n == 0)
 			break;
 		free(p->after);

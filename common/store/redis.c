@@ -73,16 +73,19 @@ redis_ask(struct resp *r, const char *key, int lfu)
 	resp_text(r, key);
 }
 
-/* An error that is an answer (another type of value, another policy) has no e. */
+enum answer { GOOD, BAD, ELSEWHERE };
+
+/* A number, or an error that is an answer too: another type of value, another policy
+ * (BAD); a redirection, or a request for patience (ELSEWHERE). -1: broken, or forbidden. */
 static int
-number_or_error(struct resp *r, int64_t *out, int *bad, struct err *e)
+number_or_error(struct resp *r, int64_t *out, enum answer *how, struct err *e)
 {
-	*bad = 0;
+	*how = GOOD;
 	if (resp_get_number(r, out, e) == 0)
 		return 0;
-	if (resp_broken(r) || !e || e->kind != ERR_FAILED)
+	if (resp_broken(r) || (e->kind != ERR_FAILED && e->kind != ERR_TEMP))
 		return -1;
-	*bad = 1;
+	*how = e->kind == ERR_FAILED ? BAD : ELSEWHERE;
 	return 0;
 }
 
@@ -91,17 +94,21 @@ redis_told(struct resp *r, struct store_item *it, int lfu, struct err *e)
 {
 	struct err why = { 0 };
 	int64_t ttl, use, size;
-	int bad_ttl, bad_use, bad_size;
+	enum answer of_ttl, of_use, of_size;
 
-	if (number_or_error(r, &ttl, &bad_ttl, &why) < 0 ||
-	    number_or_error(r, &use, &bad_use, &why) < 0 ||
-	    number_or_error(r, &size, &bad_size, &why) < 0)
+	if (number_or_error(r, &ttl, &of_ttl, &why) < 0 ||
+	    number_or_error(r, &use, &of_use, &why) < 0 ||
+	    number_or_error(r, &size, &of_size, &why) < 0)
 		return err_set(e, why.kind, "%s", why.text);
-	if (ttl == -2 || bad_ttl || bad_size || (use < 0 && !bad_use))
+	if (of_ttl == ELSEWHERE || of_use == ELSEWHERE || of_size == ELSEWHERE) {
+		err_set(e, why.kind, "%s", why.text);
+		return 3;
+	}
+	if (ttl == -2 || of_ttl == BAD || of_size == BAD || (of_use == GOOD && use < 0))
 		return 1;
 	it->size = (uint64_t)size;
 	it->ttl_s = ttl < 0 ? -1 : (double)ttl / 1000;
-	if (bad_use)
+	if (of_use == BAD)
 		return 2;
 	if (lfu)
 		it->hits = use;
@@ -130,10 +137,10 @@ look_at(void *ctx, struct resp *r, struct err *e)
 		if (l->answer != 2)
 			break;
 	}
-	return l->answer < 0 ? -1 : 0;
+	return l->answer < 0 || l->answer == 3 ? -1 : 0;
 }
 
-static int
+int
 redis_stat(struct store *s, const char *name, struct store_item *it, struct err *e)
 {
 	struct buf key = { 0 };
@@ -191,7 +198,6 @@ value_item(struct getting *x, struct resp *r, struct resp_item *it, struct err *
 		return absent(x->name, e);
 	if (it->type == RESP_BULK)
 		return 0;
-	resp_drop(r, it, NULL);
 	return err_set(e, ERR_CORRUPT, "reply: of another type than expected");
 }
 
@@ -206,11 +212,7 @@ get_whole(struct getting *x, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0 || value_item(x, r, &it, e) < 0)
 		return -1;
 	x->g->size = (uint64_t)it.n;
-	if (read_value(x, r, (uint64_t)it.n, e) == 0)
-		return 0;
-	if (!resp_broken(r))
-		resp_drop(r, &it, NULL);
-	return -1;
+	return read_value(x, r, (uint64_t)it.n, e);
 }
 
 /* GETRANGE of a key that is not there is an empty text, as of one that is short: the
@@ -236,25 +238,14 @@ get_range(struct getting *x, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0)
 		return -1;
 	if (resp_get_number(r, &size, e) < 0 || resp_get_number(r, &there, e) < 0 ||
-	    value_item(x, r, &it, e) < 0) {
-		if (!resp_broken(r))
-			resp_spoil(r);	/* answers are left in it */
+	    value_item(x, r, &it, e) < 0)
 		return -1;
-	}
-	if (size < 0 || (uint64_t)it.n > x->len) {
-		resp_drop(r, &it, NULL);
+	if (size < 0 || (uint64_t)it.n > x->len)
 		return err_set(e, ERR_CORRUPT, "reply: more than asked for");
-	}
-	if (!there) {
-		resp_drop(r, &it, NULL);
+	if (!there)
 		return absent(x->name, e);
-	}
 	x->g->size = (uint64_t)size;
-	if (read_value(x, r, (uint64_t)it.n, e) == 0)
-		return 0;
-	if (!resp_broken(r))
-		resp_drop(r, &it, NULL);
-	return -1;
+	return read_value(x, r, (uint64_t)it.n, e);
 }
 
 static int
@@ -325,7 +316,6 @@ put(void *ctx, struct resp *r, struct err *e)
 		return 0;
 	if (it.type == RESP_NIL && x->how->excl)
 		return 1;
-	resp_drop(r, &it, NULL);
 	return err_set(e, ERR_CORRUPT, "reply: of another type than expected");
 }
 

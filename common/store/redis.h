@@ -20,6 +20,7 @@ struct redis_store {
 /* The key of an object; the NUL-terminated text is the buffer's. NULL: no memory. */
 const char *redis_key(struct redis_store *s, const char *name, struct buf *key, struct err *e);
 
+int redis_stat(struct store *s, const char *name, struct store_item *it, struct err *e);
 int redis_list(struct store *s, const char *prefix, unsigned flags, store_each *each, void *ctx,
 	struct err *e);
 
@@ -27,7 +28,7 @@ int redis_list(struct store *s, const char *prefix, unsigned flags, store_each *
  * looking does not count as a use before the last use is read. */
 void redis_ask(struct resp *r, const char *key, int lfu);
 /* 0: it is filled in; 1: no such key, or no string; 2: filled in, but for the use: ask anew
- * with lfu the other way. */
+ * with lfu the other way; 3: not now or not here, e says why. */
 int redis_told(struct resp *r, struct store_item *it, int lfu, struct err *e);
 
 int redis_space(struct store *s, uint64_t *total, uint64_t *free_bytes, struct err *e);

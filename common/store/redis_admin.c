@@ -131,11 +131,8 @@ set_lock(void *ctx, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0)
 		return -1;
 	rc = resp_get_text(r, text, sizeof(text), e);
-	if (rc < 0) {
-		if (!resp_broken(r))
-			resp_spoil(r);
+	if (rc < 0)
 		return -1;
-	}
 	l->answer = rc == 0;
 	return resp_get_text(r, l->holder, sizeof(l->holder), e) < 0 ? -1 : 0;
 }

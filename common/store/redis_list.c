@@ -159,12 +159,8 @@ read_page(struct listing *l, struct resp *r, struct err *e)
 		return -1;
 	if (two != 2 || resp_get_text(r, l->cursor, sizeof(l->cursor), e) != 0 ||
 	    resp_get_array(r, &n, e) < 0 || n > PAGE_MAX ||
-	    strspn(l->cursor, "0123456789") != strlen(l->cursor)) {
-		if (resp_broken(r))
-			return -1;
-		resp_spoil(r);
-		return err_set(e, ERR_CORRUPT, "reply: no page of names");
-	}
+	    strspn(l->cursor, "0123456789") != strlen(l->cursor))
+		return resp_broken(r) ? -1 : err_set(e, ERR_CORRUPT, "reply: no page of names");
 	for (; n > 0; n--)
 		if (read_name(l, r, e) < 0)
 			return -1;
@@ -208,6 +204,9 @@ read_told(struct listing *l, struct resp *r, int *other, struct err *e)
 		case 2:
 			*other = 1;
 			break;
+		case 3:		/* its slot is being moved: asked for alone, later */
+			l->items[i].size = UINT64_MAX;
+			break;
 		case -1:
 			return -1;
 		}
@@ -215,16 +214,32 @@ read_told(struct listing *l, struct resp *r, int *other, struct err *e)
 	return 0;
 }
 
+/* 1: give it; 0: it vanished; -1: in l->why. */
+static int
+complete(struct listing *l, struct store_item *it)
+{
+	if (!it->name)
+		return 0;
+	if (it->size != UINT64_MAX)
+		return 1;
+	it->size = 0;
+	if (redis_stat(&l->s->base, it->name, it, &l->why) == 0)
+		return 1;
+	return l->why.kind == ERR_ABSENT ? 0 : -1;
+}
+
 /* 0 to go on. */
 static int
 give_page(struct listing *l)
 {
 	size_t i;
+	int rc;
 
 	redis_lock_renew(l->s);
-	for (i = 0; i < l->n_names && l->end == 0; i++)
-		if (l->items[i].name)
-			l->end = l->each(l->ctx, &l->items[i], &l->why);
+	for (i = 0; i < l->n_names && l->end == 0; i++) {
+		rc = complete(l, &l->items[i]);
+		l->end = rc > 0 ? l->each(l->ctx, &l->items[i], &l->why) : rc;
+	}
 	return l->end;
 }
 
@@ -287,10 +302,8 @@ scan(struct listing *l, struct resp *r, struct err *e)
 		last = !strcmp(l->cursor, "0");
 		if (ask_page(l, r, last, e) < 0)
 			return -1;
-		if (give_page(l) != 0) {
-			resp_spoil(r);		/* the next page is on its way */
-			return 0;
-		}
+		if (give_page(l) != 0)
+			return 0;	/* the next page is on its way: an unsettled connection */
 	} while (!last);
 	return 0;
 }
@@ -307,7 +320,7 @@ list_server(void *ctx, struct resp *r, struct err *e)
 	no_touch(r, 1);
 	l->known = 0;
 	rc = scan(l, r, e);
-	if (!resp_broken(r))
+	if (resp_settled(r))
 		no_touch(r, 0);
 	return rc;
 }

@@ -97,7 +97,7 @@ static void
 give(struct redis_net *n, struct node *x, struct resp *r)
 {
 	pthread_mutex_lock(&n->lock);
-	if (!resp_broken(r) && x->n_idle < IDLE_MAX) {
+	if (resp_settled(r) && x->n_idle < IDLE_MAX) {
 		x->idle[x->n_idle++] = r;
 		r = NULL;
 	}

@@ -73,16 +73,16 @@ resp_broken(const struct resp *r)
 	return r->broken;
 }
 
-void
-resp_spoil(struct resp *r)
+int
+resp_settled(const struct resp *r)
 {
-	r->broken = 1;
+	return !r->broken && r->owed == 0 && r->left == 0 && !r->open_body && r->out.len == 0;
 }
 
 int
 resp_alive(struct resp *r)
 {
-	return !r->broken && r->at == r->end && !r->open_body && resp_io_alive(r->io);
+	return resp_settled(r) && r->at == r->end && resp_io_alive(r->io);
 }
 
 const char *
@@ -391,6 +391,7 @@ resp_next(struct resp *r, struct resp_item *it, struct err *e)
 {
 	if (r->broken)
 		return err_set(e, ERR_TEMP, "read: the connection is broken");
+	r->owed -= r->left == 0 && r->owed > 0;
 	if (r->asking && r->left == 0) {
 		if (next(r, it, e) < 0)
 			return -1;

@@ -38,8 +38,8 @@ struct resp_end {
 int resp_open(struct resp **out, const struct resp_end *end, struct err *e);
 void resp_close(struct resp *r);
 int resp_broken(const struct resp *r);
-/* Give it up: answers are left in it that nobody will read. */
-void resp_spoil(struct resp *r);
+/* All that was asked for has been read: fit for the next use. */
+int resp_settled(const struct resp *r);
 /* Still there, and nothing unasked for lies in it? Costs one look at the socket. */
 int resp_alive(struct resp *r);
 

@@ -15,6 +15,7 @@ struct resp {
 	int open_body;		/* its CR LF is still to come */
 	char said[RESP_LINE_MAX + 1];
 	int asking;
+	size_t owed;		/* commands whose replies were not begun */
 	int64_t left;		/* items of the reply begun that are still to come */
 };
 

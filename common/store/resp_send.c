@@ -15,6 +15,7 @@ resp_set_asking(struct resp *r, int on)
 void
 resp_begin(struct resp *r, size_t words)
 {
+	r->owed++;
 	if (r->asking)
 		buf_str(&r->out, "*1\r\n$6\r\nASKING\r\n");
 	buf_printf(&r->out, "*%zu\r\n", words);

@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""A server between a client and a real Redis that spoils replies to GET and GETRANGE.
+
+usage: resphostile.py MODE REAL-PORT PORT-FILE
+"""
+import os
+import socket
+import sys
+import threading
+import time
+
+mode, real_port, port_file = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+spoiled = {"n": 0}
+
+
+def item(f):
+    """One RESP item as bytes, whole."""
+    line = f.readline()
+    if not line.endswith(b"\r\n"):
+        raise EOFError
+    kind, rest = line[:1], line[1:-2]
+    if kind == b"$" and int(rest) >= 0:
+        return line + f.read(int(rest) + 2)
+    if kind == b"*" and int(rest) > 0:
+        return line + b"".join(item(f) for _ in range(int(rest)))
+    return line
+
+
+def spoil(reply, own_port):
+    """What the client gets for this reply; None: hang up after it."""
+    head = reply.index(b"\r\n") + 2
+    n = len(reply) - head - 2
+    spoiled["n"] += 1
+    if mode == "truncate":
+        return reply[:head + n // 2], True
+    if mode == "drop":      # now and then, in the middle of a value
+        return (reply[:head + n // 2], True) if spoiled["n"] % 3 == 1 else (reply, False)
+    if mode == "flip":
+        at = head + n - 10
+        return reply[:at] + bytes([reply[at] ^ 1]) + reply[at + 1:], False
+    if mode == "short":
+        return b"$%d\r\n" % (n - 100) + reply[head:head + n - 100] + b"\r\n", False
+    if mode == "long":      # more bytes than announced
+        return b"$%d\r\n" % (n - 100) + reply[head:], False
+    if mode == "huge":
+        return b"$9223372036854775807\r\n" + b"x" * 100000, False
+    if mode == "limit":     # announced, never sent
+        return b"$536870912\r\n" + b"x" * 1000, True
+    if mode == "nest":
+        return b"*1\r\n" * 100000, False
+    if mode == "number":
+        return b":7\r\n", False
+    if mode == "garbage":
+        return b"HTTP/1.1 400 Bad Request\r\n\r\n", True
+    if mode == "endless":
+        return b"+" + b"y" * 10000000, False
+    if mode == "moved":
+        return b"-MOVED 1 127.0.0.1:%d\r\n" % own_port, False
+    if mode == "movedfar":  # another server each time, none there
+        return b"-MOVED 1 127.0.0.1:%d\r\n" % (1 + spoiled["n"]), False
+    if mode == "ask":
+        return b"-ASK 1 127.0.0.1:%d\r\n" % own_port, False
+    if mode == "stall":
+        time.sleep(60)
+    if mode == "loading":   # for a while
+        late = spoiled["n"] > 3
+        return (reply if late else b"-LOADING Redis is loading the dataset in memory\r\n"), False
+    return reply, False
+
+
+def serve(client, own_port):
+    real = socket.create_connection(("127.0.0.1", real_port))
+    f, g = client.makefile("rb"), real.makefile("rb")
+    try:
+        while True:
+            request = item(f)
+            words = request.split(b"\r\n")
+            real.sendall(request)
+            reply = item(g)
+            if words[2].upper() in (b"GET", b"GETRANGE") and reply[:1] == b"$":
+                reply, end = spoil(reply, own_port)
+                client.sendall(reply)
+                if end:
+                    break
+            else:
+                client.sendall(reply)
+    except (EOFError, OSError, ValueError):
+        pass
+    for s in (client, real):
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        s.close()
+
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(50)
+port = listener.getsockname()[1]
+with open(port_file + ".new", "w") as out:
+    out.write(str(port))
+os.rename(port_file + ".new", port_file)
+while True:
+    conn, _ = listener.accept()
+    threading.Thread(target=serve, args=(conn, port), daemon=True).start()

@@ -1,0 +1,127 @@
+#!/bin/sh
+# Redis and Valkey as a store, on real servers (Debian's redis-server 7; Valkey speaks the same).
+. "${0%/*}/lib.sh"
+need redis-server redis-cli openssl /usr/bin/python3
+# shellcheck source=tests/server/redis.sh
+. "$here/server/redis.sh"
+unit=${KVTOOLS_OUT:-$here/../out}/unit
+gen='gen:tiny?tokens=2048&seed=7'
+
+kvget "$gen" >"$tmp/s" 2>"$tmp/gen.log" || { echo "Bail out! kvget $gen"; exit 1; }
+there_and_back() {
+	kvput "$1" <"$tmp/s" && kvget "$1" >"$tmp/back" && cmp "$tmp/s" "$tmp/back"
+}
+refused() {	# STATUS TEXT URL: kvget ends so, and says so
+	status "$1" kvget "$3" >/dev/null 2>"$tmp/said" || { cat "$tmp/said"; return 1; }
+	grep -q "$2" "$tmp/said" || { cat "$tmp/said"; return 1; }
+}
+
+# one server
+redis_start plain || { echo 'Bail out! no redis-server'; exit 1; }
+plain=$redis_port
+url=redis://127.0.0.1:$plain
+ok 'there and back'		there_and_back "$url"
+ok 'the store contract'		env KVTOOLS_TEST_REDIS="$url/1" "$unit/redis"
+ok 'a prefix that looks like a pattern' env KVTOOLS_TEST_REDIS="valkey://127.0.0.1:$plain/2?prefix=a[*]:" "$unit/redis"
+ok 'a Unix socket'		there_and_back "redis+unix://$tmp/plain/sock?db=3"
+ok 'a prefix'			there_and_back "$url/4/models"
+is 'keys are where the URL says' "$(redis_cli plain -n 4 KEYS 'models/*' | wc -l)" "$(redis_cli plain -n 4 DBSIZE)"
+redis_cli plain -n 5 SET 'foreign key' x >/dev/null
+redis_cli plain -n 5 HSET hash a b >/dev/null
+ok 'keys that are no strings are left alone' status 0 kvget "$url/5?retry=1s" --keep-going
+ok 'a directory to Redis, TTLs kept' sh -c "kvput '$tmp/d' <'$tmp/s' && kvget '$tmp/d' | kvput '$url/6' --ttl 1h"
+redis_key=$(redis_cli plain -n 6 RANDOMKEY)
+ok 'the key expires'		[ "$(redis_cli plain -n 6 TTL "$redis_key")" -gt 3500 ]
+ok 'the index contract'		env KVTOOLS_TEST_INDEX="$url/7" "$unit/index"
+
+redis_stop plain
+ok 'a server that is gone is 5'	refused 5 'connect' "$url?retry=1s"
+
+# passwords and permissions
+redis_start auth --requirepass sesame
+auth=redis://127.0.0.1:$redis_port
+ok 'no password is 6'		refused 6 'wants a password' "$auth"
+ok 'a wrong one is 6'		env REDISCLI_AUTH=wrong sh -c "kvget '$auth' 2>&1 | grep -q 'wrong user or password'"
+ok 'the right one' env REDISCLI_AUTH=sesame KVTOOLS_TEST_REDIS="$auth" "$unit/redis"
+redis_cli auth -a sesame ACL SETUSER reader on '>pw' '~*' +@read +@keyspace +ping +select +cluster >/dev/null
+ok 'a user who may only read'	env REDISCLI_AUTH=pw sh -c "kvget 'gen:tiny?tokens=256' 2>/dev/null | { kvput '$auth?user=reader' 2>&1; echo \$?; } | grep -q '^6\$'"
+ok 'a password in the URL is 2' status 2 kvget "redis://u:p@127.0.0.1:$redis_port"
+redis_stop auth
+
+# TLS
+redis_certs
+tls_port=$(redis_free_port)
+redis_start tls --tls-port "$tls_port" --tls-cert-file "$tmp/server.pem" --tls-key-file "$tmp/server.key" \
+	--tls-ca-cert-file "$tmp/ca.pem" --tls-auth-clients optional
+ok 'TLS'	env KVTOOLS_CA_BUNDLE="$tmp/ca.pem" KVTOOLS_TEST_REDIS="rediss://127.0.0.1:$tls_port" "$unit/redis"
+ok 'a client certificate' env KVTOOLS_CA_BUNDLE="$tmp/ca.pem" KVTOOLS_CLIENT_CERT="$tmp/client.pem" \
+	KVTOOLS_CLIENT_KEY="$tmp/client.key" sh -c "kvget 'rediss://localhost:$tls_port' >/dev/null"
+ok 'an unknown authority is 6'	refused 6 'not trusted' "rediss://127.0.0.1:$tls_port"
+ok 'plain to a TLS port says so' refused 5 'if it speaks TLS' "redis://127.0.0.1:$tls_port?retry=1s"
+ok 'TLS to a plain port says so' env KVTOOLS_CA_BUNDLE="$tmp/ca.pem" sh -c \
+	"kvget 'valkeys://127.0.0.1:$redis_port?timeout=1s' 2>&1 | grep -q 'no TLS'"
+redis_stop tls
+
+# full, with each policy
+redis_start full --maxmemory 6mb
+full=redis://127.0.0.1:$redis_port
+for policy in noeviction allkeys-lru allkeys-lfu allkeys-random volatile-lru volatile-lfu volatile-random volatile-ttl; do
+	redis_cli full FLUSHALL >/dev/null
+	redis_cli full CONFIG SET maxmemory-policy $policy >/dev/null
+	case $policy in
+	allkeys-*) ok "$policy: old keys make room" sh -c "kvget '$gen' 2>/dev/null | kvput '$full'" ;;
+	*) ok "$policy: full is 7" sh -c "head -c 1000000 </dev/zero | redis-cli -p $redis_port -x SET f1 >/dev/null
+		redis-cli -p $redis_port CONFIG SET maxmemory 1mb >/dev/null
+		kvget '$gen' 2>/dev/null | kvput '$full' 2>'$tmp/said'; s=\$?
+		redis-cli -p $redis_port CONFIG SET maxmemory 6mb >/dev/null
+		[ \$s -eq 7 ] && grep -q 'maxmemory' '$tmp/said'" ;;
+	esac
+done
+redis_stop full
+
+# a restart in the middle (with its data saved, as an operator would)
+redis_start again --save 3600 1
+again=$redis_port
+cat >"$tmp/restart" <<SH
+redis-cli -p $again SHUTDOWN SAVE
+redis-server --port $again --bind 127.0.0.1 --save '' --dir "$tmp/again" --daemonize yes \
+	--pidfile "$tmp/again/pid2" >/dev/null
+SH
+ok 'a restart during a copy'	env KVTOOLS_TEST_REDIS="redis://127.0.0.1:$again" \
+	KVTOOLS_TEST_BREAK="sh $tmp/restart" "$unit/redis"
+redis-cli -p "$again" SHUTDOWN NOSAVE 2>/dev/null
+
+# a server that lies
+redis_start real
+kvput "redis://127.0.0.1:$redis_port" <"$tmp/s" 2>/dev/null
+hostile() {	# MODE STATUS TEXT
+	"$here/server/resphostile.py" "$1" "$redis_port" "$tmp/port.$1" 2>/dev/null &
+	redis_pids="$redis_pids $!"
+	redis_n=0
+	until [ -s "$tmp/port.$1" ] || [ $redis_n -gt 250 ]; do redis_n=$((redis_n + 1)); sleep 0.02; done
+	bad="redis://127.0.0.1:$(cat "$tmp/port.$1")?retry=1s&timeout=1s"
+	if [ "$2" = 0 ]; then
+		ok "hostile: $1: all comes through" sh -c "kvget '$bad' 2>'$tmp/said' | cmp - '$tmp/s'"
+	else
+		ok "hostile: $1 is $2" refused "$2" "$3" "$bad"
+	fi
+}
+hostile truncate 5 'closed the connection'
+hostile drop 0 ''
+hostile flip 4 ''
+hostile short 4 ''
+hostile long 4 'longer than announced'
+hostile huge 4 'bad number or length'
+hostile limit 5 'closed'
+hostile nest 4 'nested\|type'
+hostile number 4 'type'
+hostile garbage 4 'unknown type'
+hostile endless 4 'endless line'
+hostile moved 5 'slot is elsewhere'
+hostile movedfar 5 'slot is elsewhere\|connect'
+hostile ask 4 'no answer to ASKING'
+hostile stall 5 'silent'
+hostile loading 0 ''
+redis_stop real
+
+finish
