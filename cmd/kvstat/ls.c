@@ -83,7 +83,7 @@ row(struct out *out, const struct stat_place *s, size_t at, int64_t now)
 	v[USED].d = f.atime_s ? (double)(now - f.atime_s) : NAN;
 	v[RANKS].s = ranks;
 	v[MODEL].s = g->model;
-	v[DTYPE].s = g->dtype;
+	v[DTYPE].s = *g->dtype ? g->dtype : NULL;
 	v[TP].u = g->tp;
 	v[TENANT].s = *g->salt ? g->salt : NULL;
 	v[GROUP].u = g->group;

@@ -23,19 +23,22 @@ dialect_front(const struct dialect_name *n, uint64_t size)
 	}
 }
 
-static int
-no_geometry(const struct dialect_ctx *x, struct err *e)
+int
+dialect_ready(const struct dialect_ctx *x, const struct dialect_name *n, struct err *e)
 {
-	return err_set(e, ERR_USAGE, "%s: bodies have no header: give --geometry MODEL, a "
-		"config.json, or layers=,heads=,head_dim=,dtype=", x->d->word);
+	if (n->d->names == NAMES_TIER && pages_ready(x, e) < 0)
+		return -1;
+	if (x->o.geom || (n->d->names != NAMES_TIER && n->d->body != BODY_RAW))
+		return 0;
+	return err_set(e, ERR_USAGE, "%s: bodies do not tell their shape: add --geometry, or "
+		"geometry= to the URL: a model, a config.json, or layers=N,heads=N,head_dim=N,"
+		"dtype=TYPE", n->d->word);
 }
 
 /* Geometry of a rank's headerless body. */
 static int
 raw_geom(const struct dialect_ctx *x, const struct key *k, struct geom *g, struct err *e)
 {
-	if (!x->o.geom)
-		return no_geometry(x, e);
 	if (geom_shard(g, &x->geom, k->tp, k->rank, e) < 0)
 		return -1;
 	if (*k->dtype && dtype_parse(k->dtype) != DT_NONE)
@@ -175,6 +178,12 @@ tensor_read(const struct dialect_ctx *x, struct dialect_part *p, struct dialect_
 			return err_set(e, ERR_CORRUPT, "its header says %llu bytes, it has %llu",
 				(unsigned long long)m.length, (unsigned long long)bytes);
 	} else {
+		if (!x->o.geom) {	/* a name of headed bodies, and no header */
+			struct dialect_name raw = p->n;
+
+			raw.d = dialect_find("lmcache-fs-raw", NULL);
+			return dialect_ready(x, &raw, e);
+		}
 		if (raw_geom(x, &h->key, &h->geom, e) < 0)
 			return -1;
 		h->tokens = raw_tokens(x, &h->geom, bytes, e);
@@ -223,6 +232,8 @@ any_read(const struct dialect_ctx *x, struct dialect_part *parts, size_t n, stru
 		return native_read(p, out, e);
 	if (chunks > 1 || p->n.layer >= 0)
 		return layers_read(x, parts, n, pool, out, e);
+	if (dialect_ready(x, &p->n, e) < 0)
+		return -1;
 	if (p->n.d->names == NAMES_TIER)
 		return pages_read(x, p, pool, out, e);
 	return tensor_read(x, p, twin, pool, out, e);

@@ -112,6 +112,10 @@ int dialect_learn(struct dialect_ctx *x, const char *name, const void *p, size_t
 void dialect_key(const struct dialect_ctx *x, const char *name, const struct dialect_name *n,
 	struct key *out);
 
+/* Is enough known to read objects like this one? ERR_USAGE: geometry or layout must be given,
+ * and how. */
+int dialect_ready(const struct dialect_ctx *x, const struct dialect_name *n, struct err *e);
+
 /* Can size be right? ERR_CORRUPT with the reason: shorter than a chunk, an LMCache encrypt
  * frame (29 bytes more), fp8 serde (half). 0 where nothing tells. */
 int dialect_size_check(const struct dialect_ctx *x, const char *name, const struct dialect_name *n,

@@ -106,7 +106,8 @@ engine_layer(const struct dialect_ctx *x, const struct dialect_part *p, struct l
 		return l->g.layers == 1 ? 0 : mixed(p->name, e);
 	}
 	if (!x->o.geom)
-		return err_set(e, ERR_USAGE, "'%s': has no header: give --geometry MODEL", p->name);
+		return err_set(e, ERR_USAGE, "'%s': has no header: add --geometry, or "
+			"geometry= to the URL", p->name);
 	if (geom_shard(&l->g, &x->geom, k.tp, k.rank, e) < 0)
 		return -1;
 	l->g.layers = 1;

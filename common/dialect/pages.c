@@ -15,13 +15,21 @@ struct pages {
 	uint64_t tokens;
 };
 
+int
+pages_ready(const struct dialect_ctx *x, struct err *e)
+{
+	if (x->o.layout != LAYOUT_NONE)
+		return 0;
+	return err_set(e, ERR_USAGE, "%s: sizes cannot tell the order of a page: add "
+		"layout=g3-nhd, or that of the engine's version, to the URL", x->d->word);
+}
+
 static int
 pages_of(struct pages *p, const struct dialect_ctx *x, const struct tier *t,
 	const struct geom *g, uint64_t tokens, struct err *e)
 {
-	if (x->o.layout == LAYOUT_NONE)
-		return err_set(e, ERR_USAGE, "%s: sizes cannot tell the order of a page: add "
-			"layout=g3-nhd, or that of the engine's version, to the URL", x->d->word);
+	if (pages_ready(x, e) < 0)
+		return -1;
 	p->t = t;
 	p->tokens = tokens;
 	p->runs = t->tail ? (uint32_t)(tokens / t->block) : 1;
@@ -71,9 +79,6 @@ static int
 geom_of(const struct dialect_ctx *x, const struct tier *t, const struct key *k, struct geom *g,
 	struct err *e)
 {
-	if (!x->o.geom)
-		return err_set(e, ERR_USAGE, "%s: pages do not tell heads and head_dim: give "
-			"--geometry MODEL, a config.json, or layers=,heads=,head_dim=", x->d->word);
 	if (k->group >= t->n_groups)
 		return err_set(e, ERR_CORRUPT, "group %u of %u in config.json", k->group,
 			t->n_groups);

@@ -186,15 +186,29 @@ place_source_close(struct source *s)
 	free(s);
 }
 
+/* What must be told beforehand is missed here, once, and not by each chunk. */
+static int
+foreign_ready(const struct place *p, const struct catalog *c, const struct cat_row *r,
+	struct err *e)
+{
+	struct dialect_name n;
+
+	dialect_name(p->dialect, c->names.p + r->name, r->size, &n);
+	return dialect_ready(p->ctx, &n, e);
+}
+
 int
 source_place(struct source **out, struct place *p, const struct catalog *c, const size_t *order,
 	size_t n, struct err *e)
 {
 	static const struct source_ops ops = { place_next, place_load, place_source_close };
-	struct place_source *x = calloc(1, sizeof(*x));
+	struct place_source *x;
 	size_t i;
 
 	*out = NULL;
+	if (n && !p->native && foreign_ready(p, c, &c->rows[order[0]], e) < 0)
+		return -1;
+	x = calloc(1, sizeof(*x));
 	if (!x)
 		return err_set(e, ERR_FAILED, "out of memory");
 	x->base.ops = &ops;
