@@ -308,7 +308,7 @@ verbs_describe(const struct fabric *f, char out[160])
 				v->peer[l->remote].port);
 		buf_str(&b, ", ");
 	}
-	snprintf(out, 160, "rdma, %s%u queue pair%s", buf_text(&b) ? b.p : "", f->opts.lanes,
+	snprintf(out, 160, "%s%u queue pair%s", buf_text(&b) ? b.p : "", f->opts.lanes,
 		f->opts.lanes == 1 ? "" : "s");
 	buf_free(&b);
 	return out;

@@ -33,9 +33,9 @@ usable(const struct wire_opts *o, const struct conn *c, const struct fabric_opts
 		return set & (1u << TRANSPORT_SHM);
 	set &= ~(1u << TRANSPORT_SHM);
 	if ((set & 1u << TRANSPORT_VERBS) && fabric_probe(TRANSPORT_VERBS, fo, NULL, &e) < 0) {
-		if (o->wanted & 1u << TRANSPORT_VERBS)
-			wire_note(o, "rdma: %s", e.text);
 		set &= ~(1u << TRANSPORT_VERBS);
+		if (o->wanted & 1u << TRANSPORT_VERBS)
+			wire_note(o, "rdma: %s%s", e.text, set ? ", falling back to tcp" : "");
 	}
 	return set;
 }
@@ -210,12 +210,16 @@ meet_dialler(struct wire_link *l, const struct wire_opts *o, unsigned set, struc
 {
 	static const enum transport order[] = { TRANSPORT_VERBS, TRANSPORT_SHM, TRANSPORT_TCP };
 	struct err why = { 0 };
+	unsigned lacks;
 	size_t i;
 	int rc = 0;
 
+	lacks = o->wanted & set & ~l->peer.transports;
 	set &= l->peer.transports;
 	if (!set)
 		return none_usable(o, l->c, &l->fo, e);
+	if (lacks & 1u << TRANSPORT_VERBS)
+		wire_note(o, "rdma: the peer has none, falling back to tcp");
 	for (i = 0; rc == 0 && i < sizeof(order) / sizeof(*order); i++) {
 		if (!(set & 1u << order[i]))
 			continue;

@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "transport/transport.h"
 
-/* On a host without RDMA only the refusal is tested. tests/rdma.t runs this program in a
- * guest that has it: then both ends live here, one thread each. */
+/* On a host without RDMA only the refusal is tested. tests/server/rdma-check runs this program
+ * in a guest that has it: then both ends live here, one thread each. */
 #define CHUNKS 6
 #define SIZE ((size_t)1500 * 1000 + 7)	/* two messages, the second odd */
 #define PIECE ((size_t)1100 * 1000)
@@ -413,47 +413,6 @@ probe(void **state)
 	}
 }
 
-/* Last, since the routes of the guest are gone with the link. */
-static void
-link_down(void **state)
-{
-	struct block b, to;
-	pthread_t thread[1];
-	struct buf grant = {0};
-	struct pair p;
-	struct err e = {0};
-	double from;
-	int rc = 0, i;
-
-	(void)state;
-	pair_open(&p, 1);
-	assert_int_equal(join(&p, &p.sink, &p.source), 0);
-	receivers(&p, thread, 1);
-	assert_int_equal(pool_get(p.pool[0], 0, SIZE, &b, &e), 0);
-	assert_int_equal(pool_get(p.pool[1], 0, SIZE, &to, &e), 0);
-	fill(&b, 1);
-	assert_int_equal(fabric_grant(p.sink.fabric, 0, &to, SIZE, &grant, &e), 0);
-	assert_int_equal(system("ip link set $RDMA_NIC_A down"), 0);
-	from = clock_mono();
-	for (i = 0; rc == 0 && i < 1000; i++) {
-		struct lane_piece piece = {
-			.p = b.p, .len = SIZE, .fd = -1, .block = &b,
-			.grant = (unsigned char *)grant.p, .n_grant = grant.len,
-		};
-
-		rc = lane_send(fabric_lane(p.source.fabric, 0), &piece, &e);
-	}
-	assert_int_equal(rc, -1);
-	assert_int_equal(e.kind, ERR_TEMP);
-	assert_true(clock_mono() - from < 30);
-	fabric_shut(p.sink.fabric);
-	pthread_join(thread[0], NULL);
-	buf_free(&grant);
-	pool_put(p.pool[0], &b);
-	pool_put(p.pool[1], &to);
-	pair_close(&p);
-}
-
 int
 main(void)
 {
@@ -462,7 +421,7 @@ main(void)
 		cmocka_unit_test(probe), cmocka_unit_test(source_dials),
 		cmocka_unit_test(sink_dials), cmocka_unit_test(credits),
 		cmocka_unit_test(wrong_token), cmocka_unit_test(wrong_key),
-		cmocka_unit_test(shut), cmocka_unit_test(tickets), cmocka_unit_test(link_down),
+		cmocka_unit_test(shut), cmocka_unit_test(tickets),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
