@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "opts.h"
+#include "opts_help.h"
 #include "tool.h"
 #include "kvstat/verbs.h"
 
@@ -32,6 +32,31 @@ help(void)
 	return tool_end();
 }
 
+static const char *
+verb_name(size_t i)
+{
+	return verbs[i].name;
+}
+
+static const char *
+verb_help(size_t i)
+{
+	return verbs[i].help;
+}
+
+static int
+completion(const char *shell)
+{
+	const struct opts_verbs v = { sizeof(verbs) / sizeof(*verbs), verb_name, verb_help };
+	struct err e;
+
+	if (!shell)
+		opts_bad("--completion needs an argument");
+	if (opts_completion_verbs(&v, shell, &e) < 0)
+		opts_die(&e);
+	return tool_end();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -46,9 +71,12 @@ main(int argc, char **argv)
 		printf("kvstat (kvtools) %s\n", KVTOOLS_VERSION);
 		return tool_end();
 	}
+	if (!strcmp(argv[1], "--completion"))
+		return completion(argv[2]);
 	for (i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
 		if (strcmp(verbs[i].name, argv[1]) != 0)
 			continue;
+		opts_verb = argv[1];
 		verbs[i].run(argc - 1, argv + 1);
 		return tool_end();
 	}

@@ -16,8 +16,7 @@ struct opts_common opts_common = { .mem = 1ull << 30, .progress = "auto", .progr
 
 enum {
 	O_HELP = OPT_COMMON, O_VERSION, O_COMPLETION, O_MEM, O_JSON, O_METRICS, O_DURATION,
-	O_BWLIMIT, O_PROGRESS, O_PROGRESS_FD, O_CONFIG,
-	O_SETTING		/* this and all above: handed to opts_conf */
+	O_BWLIMIT, O_PROGRESS, O_PROGRESS_FD, O_CONFIG
 };
 
 const struct opt opts_shared[] = {
@@ -36,15 +35,15 @@ const struct opt opts_shared[] = {
 	{ O_PROGRESS, "progress", "WHEN", "auto, plain, json or none", "auto plain json none" },
 	{ O_PROGRESS_FD, "progress-fd", "N", "progress lines to this descriptor", NULL },
 	{ O_CONFIG, "config", "FILE", "settings from this file", "FILE" },
-	{ O_SETTING, "endpoint-url", "URL", "S3 endpoint", NULL },
-	{ O_SETTING + 1, "region", "NAME", "S3 region", NULL },
-	{ O_SETTING + 2, "profile", "NAME", "AWS profile", NULL },
-	{ O_SETTING + 3, "ca-bundle", "FILE", "certificates to trust", "FILE" },
-	{ O_SETTING + 4, "retries", "N", "attempts after the first (default 8)", NULL },
-	{ O_SETTING + 5, "timeout", "TIME", "give up on a silent server after this", NULL },
-	{ O_SETTING + 6, "index", "URL", "index of last uses: a file, redis:// or auto", NULL },
-	{ O_SETTING + 7, "password-file", "FILE", "password of the store or peer", "FILE" },
-	{ O_SETTING + 8, "credential", "NAME", "file in $CREDENTIALS_DIRECTORY", NULL },
+	{ OPT_SETTING, "endpoint-url", "URL", "S3 endpoint", NULL },
+	{ OPT_SETTING + 1, "region", "NAME", "S3 region", NULL },
+	{ OPT_SETTING + 2, "profile", "NAME", "AWS profile", NULL },
+	{ OPT_SETTING + 3, "ca-bundle", "FILE", "certificates to trust", "FILE" },
+	{ OPT_SETTING + 4, "retries", "N", "attempts after the first (default 8)", NULL },
+	{ OPT_SETTING + 5, "timeout", "TIME", "give up on a silent server after this", NULL },
+	{ OPT_SETTING + 6, "index", "URL", "index of last uses: a file, redis:// or auto", NULL },
+	{ OPT_SETTING + 7, "password-file", "FILE", "password of the store or peer", "FILE" },
+	{ OPT_SETTING + 8, "credential", "NAME", "file in $CREDENTIALS_DIRECTORY", NULL },
 	{ O_HELP, "help", NULL, "this text", NULL },
 	{ O_VERSION, "version", NULL, "the version", NULL },
 	{ O_COMPLETION, "completion", "SHELL", NULL, "bash zsh fish" },

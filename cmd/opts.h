@@ -18,7 +18,8 @@ struct opt {
 	const char *values;	/* for completion: "lru lfu", "FILE", "DIR"; or NULL */
 };
 
-enum { OPT_FIRST = 1000, OPT_COMMON = 2000 };
+/* Own options, those of every tool, and of them the settings that are handed to opts_conf. */
+enum { OPT_FIRST = 1000, OPT_COMMON = 2000, OPT_SETTING = 2100 };
 
 struct usage {
 	const char *synopsis;		/* "kvput [options] STORE [FILE ...]", lines */

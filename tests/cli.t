@@ -1,0 +1,155 @@
+#!/bin/sh
+# What all tools do alike: help, version, wrong usage, exit statuses, JSON, terminals, signals,
+# progress, completion; and that the manual pages know every option.
+. "${0%/*}/lib.sh"
+
+cd "$tmp" || exit 1
+tools=''
+for tool in kvput kvget kvsend kvrecv kvevict kvstat; do
+	[ ! -x "${KVTOOLS_OUT:-$here/../out}/$tool" ] || tools="$tools $tool"
+done
+verbs=$(kvstat --completion bash | sed -n "s/.*compgen -W '\([a-z ]*\)'.*/\1/p")
+kvget -q 'gen:tiny?tokens=2048&seed=1' >t.kv
+kvput -q s t.kv
+name=$(kvstat chain -o name s)
+
+one_line() { test "$(wc -l <"$1")" -eq 1 && test -s "$1"; }
+refused() { status 2 "$@" >out 2>err && test ! -s out && one_line err; }
+json() { /usr/bin/python3 -c 'import json, sys
+n = 0
+for line in sys.stdin:
+    o = json.loads(line)
+    assert o["schema"].startswith("kv.") and "/" in o["schema"], line
+    n += 1
+assert n'; }
+tty() { script -qec "$1" /dev/null </dev/null; }
+
+for tool in $tools; do
+	ok "$tool --version" sh -c "$tool --version | grep -qx '$tool (kvtools) [0-9][0-9.]*'"
+	ok "$tool --help tells usage and page" sh -c "$tool --help | grep -q '^usage: $tool' && $tool --help | grep -q '$tool(1)'"
+	is "$tool --help fits a terminal" "$($tool --help | awk 'length > 95')" ''
+	ok "$tool: unknown option" refused "$tool" --no-such-option
+	ok "$tool: nothing to do it to" refused "$tool"
+	ok "$tool: --help to a full disk" status 7 sh -c "$tool --help >/dev/full"
+	for shell in bash zsh fish; do
+		if command -v "$shell" >/dev/null; then
+			ok "$tool: completion for $shell has no errors" sh -c "$tool --completion $shell >c && test -s c && $shell -n c"
+		fi
+	done
+	ok "$tool: completion for another shell" refused "$tool" --completion tcsh
+done
+for verb in $verbs; do
+	ok "kvstat $verb --help" sh -c "kvstat $verb --help | grep -q '^usage: kvstat $verb'"
+	ok "kvstat $verb: unknown option" refused kvstat "$verb" --no-such-option
+done
+ok 'unknown verb' refused kvstat no-such-verb
+ok 'option without its argument' refused kvget s --tokens
+ok 'bad size' refused kvget s --mem 12Q
+ok 'bad duration' refused kvget s --max-duration soon
+ok 'bad number' refused kvget s -j many
+ok 'bad word' refused kvget s --progress=sometimes
+
+if command -v bash >/dev/null; then
+	complete() {
+		bash -c 'eval "$($1 --completion bash)"; f=_$1; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); $f; echo "${COMPREPLY[@]}"' x "$@"
+	}
+	is 'completion of an option' "$(complete kvput --comp)" '--compress --completion'
+	is 'completion of its values' "$(complete kvput --fsync '')" 'none data full'
+	is 'completion of a verb' "$(complete kvstat ver)" 'verify'
+	is 'completion of an option of a verb' "$(complete kvstat verify --sub)" '--subset'
+fi
+
+# the pages: every option of the tool's own table in its page, those of all tools in kv(7)
+options_of() { "$@" --completion bash | sed -n "s/.*compgen -W ' \(--[^']*\)'.*/\1/p"; }
+page() { MANPAGER=cat mandoc -T ascii "$1" | col -b; }
+unknown_to() {
+	page "$1" >text
+	shift
+	for option; do
+		grep -q -e "$option\([^a-z-]\|\$\)" text || echo "$option"
+	done
+}
+if command -v mandoc >/dev/null && command -v col >/dev/null; then
+	# shellcheck disable=SC2046	# a list of words
+	is 'kv(7) has the options of all tools' "$(unknown_to "$here/../man/kv.7" $(options_of kvput | sed 's/.*\(--dry-run\)/\1/'))" ''
+	for tool in $tools; do
+		[ "$tool" != kvstat ] || continue
+		# shellcheck disable=SC2046
+		is "$tool(1) has its options" "$(unknown_to "$here/../man/$tool.1" $(options_of "$tool" | sed 's/ --dry-run.*//'))" ''
+	done
+	for verb in $verbs; do
+		# shellcheck disable=SC2046
+		is "kvstat(1) has those of $verb" "$(unknown_to "$here/../man/kvstat.1" "$verb" $(options_of kvstat "$verb" | sed 's/ --dry-run.*//'))" ''
+	done
+else
+	skip 'pages: mandoc or col not here'
+fi
+
+# exit statuses
+cp -r s damaged
+file=$(find damaged -name "$name.*")
+chmod u+w "$file"
+printf x | dd of="$file" bs=1 seek=9000 conv=notrunc 2>/dev/null
+ok '0: done' status 0 kvget -q s -O x.kv
+ok '1: absent' status 1 kvget -q s abcdef012345 -O x.kv
+ok '1: differs' status 1 kvstat diff -q s mem:
+ok '2: no such store' status 2 kvget -q nowhere
+ok '3: time is up, some done' status 3 kvget -q 'gen:tiny?tokens=1000000' --bwlimit 1MB/s --max-duration 0.3s -O x.kv
+ok '4: damaged' status 4 kvget -q damaged -O x.kv
+ok '4: damaged, seen by verify' status 4 kvstat verify -q damaged
+ok '4: no stream' status 4 sh -c 'echo hello | kvput -q new'
+ok '5: no server there' status 5 kvput -q --retries 0 redis://127.0.0.1:1 t.kv
+case $tools in
+*kvsend*) ok '6: refused' status 6 kvsend -q --listen 0.0.0.0:0 t.kv ;;
+esac
+ok '7: disk full' status 7 sh -c 'kvget -q s >/dev/full'
+ok '7: disk full, text' status 7 sh -c 'kvstat ls -q s >/dev/full'
+is 'a failed -O leaves no file' "$(status 4 kvget -q damaged -O bad.kv 2>/dev/null; ls bad.kv* 2>/dev/null)" ''
+
+# signals
+is '141: nobody reads the stream' "$({ kvget -q 'gen:tiny?tokens=100000'; echo $? >rc; } | head -c 1 >/dev/null; cat rc)" 141
+is '141: nobody reads the table' "$({ kvstat ls s; echo $? >rc; } | :; cat rc)" 141
+{ kvget 'gen:tiny?tokens=100000' 2>err; } | head -c 1 >/dev/null
+is 'no word about it' "$(grep -iE 'pipe|write' err)" ''
+
+# terminals
+if command -v script >/dev/null; then
+	ok 'a stream to a terminal is refused' sh -c "script -qec 'kvget s; echo status \$?' /dev/null </dev/null | grep -q 'status 2'"
+	ok 'with -f it is not' sh -c "script -qec 'kvget -f s; echo status \$?' /dev/null </dev/null | grep -aq 'status 0'"
+	ok 'a stream from a terminal is refused' sh -c "script -qec 'kvput new; echo status \$?' /dev/null | grep -q 'status 2'"
+	ok 'tables have a head on a terminal' sh -c "script -qec 'kvstat ls s' /dev/null </dev/null | grep -q '^NAME'"
+	ok 'and sizes for people' sh -c "script -qec 'kvstat ls s' /dev/null </dev/null | grep -q ' KiB'"
+	is 'on a terminal and quick: no progress' "$(tty 'kvget -q s -O x.kv')" ''
+	ok 'on a terminal and slow: a bar' sh -c "script -qec 'kvget \"gen:tiny?tokens=5120\" --bwlimit 4MB/s -O x.kv' /dev/null </dev/null | grep -aq 'chunks.*in.*/s'"
+fi
+is 'no head, no units in a pipe' "$(kvstat ls s | cut -f 1,4 | head -n 1 | tr -d '0-9a-f')" '	'
+is 'no progress without a terminal' "$(kvget 'gen:tiny?tokens=5120' --bwlimit 4MB/s -O x.kv 2>&1 | wc -l)" 1
+is '-q: not a word' "$(kvget -q s -O x.kv 2>&1; kvput -q s t.kv 2>&1)" ''
+ok '--progress=plain: lines' sh -c 'kvget -q "gen:tiny?tokens=10240" --bwlimit 4MB/s --progress=plain -O x.kv 2>&1 | grep -q "^kvget: [0-9]*/*[0-9]* chunks"'
+kvget -q 'gen:tiny?tokens=10240' --bwlimit 4MB/s --progress=json -O x.kv 2>progress
+ok '--progress=json: lines of JSON' json <progress
+kvget -q 'gen:tiny?tokens=5120' --bwlimit 4MB/s --progress-fd 3 -O x.kv 3>progress 2>err
+ok '--progress-fd: lines there' grep -q chunks progress
+ok 'and not on stderr' test ! -s err
+
+# JSON: every line an object with its schema
+for how in 'ls' 'ls -l' 'du' 'verify --all' 'chain' 'show'; do
+	# shellcheck disable=SC2086	# words
+	kvstat $how --json s >json 2>json.err
+	ok "kvstat $how --json" json <json
+done
+kvput --json new t.kv >json 2>err
+ok 'kvput --json' json <json
+kvget -q --json s -O x.kv 2>json
+ok 'kvget --json: on stderr, stdout is for data' json <json
+kvget -q --json damaged -O x.kv 2>json
+ok 'errors are JSON too' sh -c 'grep -q "^{.schema.:.kv.error/1" json'
+
+# metrics, also of a run that fails
+kvput -q --metrics-file m.prom s t.kv
+ok 'metrics' grep -q '^kvtools_put_last_exit_code 0$' m.prom
+good=$(grep last_success m.prom)
+status 4 kvput -q --metrics-file m.prom new "$file" 2>/dev/null
+ok 'metrics of a failure' grep -q '^kvtools_put_last_exit_code 4$' m.prom
+is 'and of the last success' "$(grep last_success m.prom)" "$good"
+finish
