@@ -261,7 +261,5 @@ copy_run(struct source *from, struct sink *to, struct flow_step *steps, int keep
 	step_free(steps);
 	if (r->failed)
 		tool_fail(&e);
-	if (r->timed_out)
-		tool_mark(ERR_PARTIAL);
 	metrics_copy(r);
 }

@@ -35,7 +35,7 @@ struct copy_result {
 	struct flow_stats stats;
 	double seconds;
 	char last[KEY_SHORT];	/* hash of the last chunk, "-" */
-	int timed_out;
+	int timed_out;		/* the caller says what that means */
 	int failed;
 };
 

@@ -18,7 +18,8 @@
 #include "tool.h"
 
 enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT_FILE, FILL,
-	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT, TO_TP, TO_DTYPE, TO_SCALE, RENAME };
+	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT, TO_TP, TO_DTYPE, TO_SCALE, RENAME, FROM,
+	MAX_TIME };
 
 static const struct opt options[] = {
 	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole",
@@ -31,6 +32,8 @@ static const struct opt options[] = {
 	{ LIMIT, "limit", "SIZE", "no more than this", NULL },
 	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size",
 		"chain newest oldest size" },
+	{ FROM, "from", "STORE", "look here; again for lower tiers, in order", "DIR" },
+	{ MAX_TIME, "max-time", "TIME", "give up as a miss (status 1) after this time", NULL },
 	{ COMPRESS, "compress", "CODEC", "recode: none, zstd[:N], planes+zstd[:N] or auto",
 		"none zstd planes+zstd auto" },
 	{ TO_TP, "to-tp", "N", "of so many tensor-parallel ranks, cut from those that are there",
@@ -39,7 +42,7 @@ static const struct opt options[] = {
 		"bf16 f16 f32 f8_e4m3fn f8_e4m3fnuz f8_e5m2 f8_e5m2fnuz" },
 	{ TO_SCALE, "to-scale", "X", "scale of 8-bit elements (default: as it was, or 1)", NULL },
 	{ RENAME, "rename", "ALGO", "named by this algorithm; needs --tokens", NULL },
-	{ FILL, "fill", "STORE", "put them into this store instead of a stream", "DIR" },
+	{ FILL, "fill", "STORE", "put them into this store; a stream too only with -O", "DIR" },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
 	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
 	{ EXPORT, "export", "FORM", "one chain as a tensor file: safetensors or npy (with -O)",
@@ -51,13 +54,14 @@ static const struct opt options[] = {
 };
 
 static const struct usage usage = {
-	"kvget [options] SOURCE [NAME ...]",
+	"kvget [options] SOURCE [NAME ...]\n"
+	"       kvget [options] --from STORE [--from STORE ...] [NAME ...]",
 	"Writes chunks to standard output as a stream: those that are named (6 or more hex\n"
 	"digits) or selected, or all, chain by chain. SOURCE is a store, a stream or tensor file,\n"
 	"gen:MODEL, or - to filter standard input. Every byte is checked before it is passed on.",
 	options,
 	"  kvget ./store --chain 9ad0b1 > demo.kv\n"
-	"  kvget s3://bucket/kv --tokens prompt.json | kvput /nvme/kv\n"
+	"  kvget --from shm:hot --from s3://b/kv --tokens p.json --fill shm:hot -O p.kv\n"
 	"  kvget - --compress none < packed.kv > plain.kv\n"
 	"  kvget ./engine --tokens p.json --algo lmcache-builtin:C:seed=0 --rename blake3 -O p.kv",
 	"kvget(1)",
@@ -71,6 +75,9 @@ static struct {
 	uint64_t to_tp;
 	enum dtype to_dtype;
 	double to_scale;
+	const char *from[PICK_TIERS];
+	size_t n_from;
+	double max_time_s;
 	int keep_going;
 } o;
 
@@ -95,6 +102,15 @@ option(int c)
 	case SORT: rc = pick_sort(&o.pick, opts_arg, &e); break;
 	case COMPRESS: o.compress = opts_arg; break;
 	case FILL: o.fill = opts_arg; break;
+	case FROM:
+		if (o.n_from == PICK_TIERS)
+			opts_bad("--from: at most %d", PICK_TIERS);
+		o.from[o.n_from++] = opts_arg;
+		break;
+	case MAX_TIME:
+		rc = num_duration(&o.max_time_s, opts_arg, "--max-time", &e);
+		opts_common.max_duration = o.max_time_s;
+		break;
 	case KEEP_GOING: o.keep_going = 1; break;
 	case DIRECT: o.store.flags |= STORE_DIRECT; break;
 	case GEOMETRY: o.geometry = copy_import.geometry = opts_arg; break;
@@ -117,20 +133,23 @@ option(int c)
 }
 
 /* A stream to a file appears whole: temporary beside it, then rename. */
-static char temp[PATH_MAX];
+static char temp[PATH_MAX];	/* "": a device or pipe, written to as it is */
 
 static int
 open_file(void)
 {
-	int fd;
+	int special = io_is_special(o.file), fd;
 
 	if (snprintf(temp, sizeof(temp), "%s.%ld.tmp", o.file, (long)getpid()) >= (int)sizeof(temp))
 		opts_bad("-O: path too long");
-	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (special)
+		*temp = 0;
+	fd = special ? open(o.file, O_WRONLY | O_CLOEXEC) :
+		open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0) {
 		struct err e;
 
-		err_sys(&e, "create '%s'", temp);
+		err_sys(&e, "create '%s'", o.file);
 		opts_die(&e);
 	}
 	return fd;
@@ -142,12 +161,25 @@ close_file(int fd)
 	struct err e;
 
 	if (tool_mark(ERR_NONE) == ERR_NONE || tool_mark(ERR_NONE) == ERR_PARTIAL) {
-		if (close(fd) == 0 && rename(temp, o.file) == 0)
+		if (close(fd) == 0 && (!*temp || rename(temp, o.file) == 0))
 			return;
 		err_sys(&e, "write '%s'", o.file);
 		tool_fail(&e);
 	}
-	unlink(temp);
+	if (*temp)
+		unlink(temp);
+}
+
+/* The stream: to a file, or to standard output. */
+static int
+open_stream(struct sink **to, int *fd, struct err *e)
+{
+	if (o.file && strcmp(o.file, "-") != 0)
+		*fd = open_file();
+	else if (tool_binary_out(opts_common.force, e) < 0)
+		return -1;
+	io_widen_pipe(*fd);
+	return sink_stream(to, *fd, e);
 }
 
 static int
@@ -155,24 +187,24 @@ open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
 {
 	struct store_opts so = { .flags = STORE_WRITE | STORE_CREATE, .conf = opts_conf };
 	struct place_put how = { .dry = opts_common.dry };
+	struct sink *stream;
 
 	*fd = STDOUT_FILENO;
-	if (opts_common.dry && !o.fill)
-		o.fill = "null:";
-	if (o.fill) {
-		if (place_open(fill, o.fill, &so, NULL, e) < 0)
-			return -1;
-		return sink_place(to, fill, &how, e);
-	}
 	if (o.export)
 		return o.file ? copy_export(to, o.file, o.export, e) :
 			err_set(e, ERR_USAGE, "--export needs -O FILE");
-	if (o.file)
-		*fd = open_file();
-	else if (tool_binary_out(opts_common.force, e) < 0)
+	if (opts_common.dry && !o.fill)
+		o.fill = "null:";
+	if (!o.fill)
+		return open_stream(to, fd, e);
+	if (place_open(fill, o.fill, &so, NULL, e) < 0 || sink_place(to, fill, &how, e) < 0)
 		return -1;
-	io_widen_pipe(*fd);
-	return sink_stream(to, *fd, e);
+	if (!o.file || opts_common.dry)
+		return 0;
+	if (!fill->native)
+		return err_set(e, ERR_USAGE, "--fill of %s and a stream: one of the two",
+			dialect_word(fill->dialect));
+	return open_stream(&stream, fd, e) < 0 ? -1 : sink_tee(to, *to, stream, e);
 }
 
 static void
@@ -240,22 +272,25 @@ steps(int filter, int foreign)
 }
 
 static void
-run(const char *url)
+run(void)
 {
-	struct place from_place = { 0 }, fill = { 0 };
+	static struct place tiers[PICK_TIERS];
+	struct place fill = { 0 };
 	struct picked picked = { 0 };
 	struct source *from = NULL;
+	_Atomic uint64_t fallen = 0;
 	struct copy_result r;
 	struct sink *to;
 	struct err e;
-	int filter = copy_is_file(url), fd;
+	size_t n = 0, i;
+	int filter = o.n_from == 1 && copy_is_file(o.from[0]), foreign = 0, fd;
 
 	o.store.conf = opts_conf;
 	if (filter)
-		from = copy_source(url);
-	else if (pick_open(&from_place, url, &o.store, o.geometry, &e) < 0 ||
-	    pick_chunks(&picked, &from_place, &o.sel, &o.pick, &e) < 0 ||
-	    source_place(&from, &from_place, &picked.cat, picked.order, picked.n, &e) < 0)
+		from = copy_source(o.from[0]);
+	else if (pick_open_tiers(tiers, &n, o.from, o.n_from, &o.store, o.geometry, &e) < 0 ||
+	    pick_chunks(&picked, tiers, n, &o.sel, &o.pick, &e) < 0 ||
+	    source_place(&from, tiers, &picked.cat, picked.order, picked.n, &fallen, &e) < 0)
 		tool_fail(&e);
 	if (!from)
 		goto done;
@@ -269,18 +304,24 @@ run(const char *url)
 		goto done;
 	}
 	if (!filter)
-		opts_common.jobs = copy_jobs(from_place.store);
+		opts_common.jobs = copy_jobs(tiers[n - 1].store);
+	for (i = 0; i < n; i++)
+		foreign |= !tiers[i].native;
 	if (o.export || (o.fill && !fill.native))
 		o.compress = "none";
-	copy_run(from, to, steps(filter, !filter && !from_place.native),
-		o.keep_going || o.fill, &r);
+	copy_run(from, to, steps(filter, foreign), o.keep_going || (o.fill && !o.file), &r);
+	if (r.timed_out)	/* with --max-time that is a miss; else some is done */
+		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
 	if (fd != STDOUT_FILENO)
 		close_file(fd);
 	summary(&r);
 	tell_loss();
+	if (fallen)
+		tool_note("%" PRIu64 " chunks came from a lower tier than they lay in", fallen);
 done:
 	pick_free(&picked);
-	place_close(&from_place);
+	while (n > 0)
+		place_close(&tiers[--n]);
 	place_close(&fill);
 }
 
@@ -294,9 +335,11 @@ main(int argc, char **argv)
 	o.pick.chunk_tokens = 256;
 	while ((c = opts_next(argc, argv, &usage)) != -1)
 		option(c);
-	if (optind == argc)
+	if (optind == argc && !o.n_from)
 		opts_bad("from where? kvget SOURCE [NAME ...]");
-	select_names(&o.sel, argv + optind + 1, argc - optind - 1);
-	run(argv[optind]);
+	if (!o.n_from)
+		o.from[o.n_from++] = argv[optind++];
+	select_names(&o.sel, argv + optind, argc - optind);
+	run();
 	return tool_end();
 }

@@ -239,6 +239,8 @@ run(const char *url, char **names, int n)
 		goto close_place;
 	}
 	copy_run(from, to, list, o.keep_going, &r);
+	if (r.timed_out)
+		tool_mark(ERR_PARTIAL);
 	summary(&r);
 close_place:
 	place_close(&p);

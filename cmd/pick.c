@@ -46,6 +46,24 @@ pick_open(struct place *p, const char *url, const struct store_opts *o, const ch
 }
 
 int
+pick_open_tiers(struct place *p, size_t *n, const char *const *urls, size_t n_urls,
+	const struct store_opts *o, const char *geometry, struct err *e)
+{
+	size_t i;
+
+	for (i = *n = 0; i < n_urls; i++) {
+		if (pick_open(&p[*n], urls[i], o, geometry, e) == 0) {
+			(*n)++;
+			continue;
+		}
+		if (e->kind != ERR_TEMP || (i == n_urls - 1 && !*n))
+			return -1;
+		tool_warn("%s; tier left out", e->text);
+	}
+	return 0;
+}
+
+int
 pick_hashes(const char *file, const char *algo, uint64_t chunk_tokens, struct key_hash **out,
 	size_t *n, size_t *n_tokens, struct err *e)
 {
@@ -127,7 +145,8 @@ pick_all(struct picked *out, struct place *p, const struct select *s, const stru
 	free(heads);
 	if (rc < 0)
 		return -1;
-	out->n = out->cat.n;
+	for (i = 0; i < out->cat.n; i++)
+		out->n += !catalog_is_copy(&out->cat, i);
 	if (how->order == PICK_SIZE)
 		qsort_r(out->order, out->n, sizeof(*out->order), by_size, out->cat.rows);
 	else if (how->order != PICK_CHAIN)
@@ -203,7 +222,8 @@ pick_prompt(struct picked *out, const struct pick *how, struct err *e)
 			if (row == SIZE_MAX)
 				break;
 			for (end = catalog_chunk_end(&out->cat, row); row < end; row++)
-				buf_add(&rows, &row, sizeof(row));
+				if (!catalog_is_copy(&out->cat, row))
+					buf_add(&rows, &row, sizeof(row));
 		}
 		most = i > most ? i : most;
 	}
@@ -233,13 +253,42 @@ cut(struct picked *out, uint64_t limit)
 	}
 }
 
+/* What each tier holds, as one catalog. A tier that cannot be listed now is left out, but for the
+ * last one that could be. */
+static int
+read_tiers(struct catalog *out, struct place *p, size_t n, const struct select *s, struct err *e)
+{
+	struct catalog v[PICK_TIERS];
+	size_t i, good = 0;
+	struct err why;
+
+	for (i = 0; i < n; i++) {
+		memset(&v[i], 0, sizeof(v[i]));
+		if (catalog_read(&v[i], &p[i], s, 0, &why) == 0) {
+			good++;
+			continue;
+		}
+		if (n == 1 || why.kind != ERR_TEMP || (i == n - 1 && !good)) {
+			*e = why;
+			while (i-- > 0)
+				catalog_free(&v[i]);
+			return -1;
+		}
+		tool_warn("%s; tier left out", why.text);
+	}
+	if (n > 1)
+		return catalog_merge(out, v, n, e);
+	*out = v[0];
+	return 0;
+}
+
 int
-pick_chunks(struct picked *out, struct place *p, const struct select *s, const struct pick *how,
-	struct err *e)
+pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *s,
+	const struct pick *how, struct err *e)
 {
 	int rc;
 
-	if (catalog_read(&out->cat, p, s, 0, e) < 0)
+	if (read_tiers(&out->cat, p, n, s, e) < 0)
 		return -1;
 	rc = how->chain ? pick_chain(out, p, how, e) : how->tokens ? pick_prompt(out, how, e) :
 		pick_all(out, p, s, how, e);

@@ -25,13 +25,20 @@ struct picked {
 
 int pick_sort(struct pick *p, const char *word, struct err *e);
 
+#define PICK_TIERS 16
+
 /* place_open() for reading; says aloud what dialect was detected. geometry: --geometry or NULL. */
 int pick_open(struct place *p, const char *url, const struct store_opts *o, const char *geometry,
 	struct err *e);
 
+/* Stores in order, as tiers: p[0..*n). One that is down is told, and left out if another is
+ * left. -1 with e otherwise. */
+int pick_open_tiers(struct place *p, size_t *n, const char *const *urls, size_t n_urls,
+	const struct store_opts *o, const char *geometry, struct err *e);
+
 /* Names that are absent or ambiguous, and broken chains, have been told (tool_fail) and what
- * is there is picked; -1 with e for anything worse. */
-int pick_chunks(struct picked *out, struct place *p, const struct select *s,
+ * is there is picked from n tiers; -1 with e for anything worse. */
+int pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *s,
 	const struct pick *how, struct err *e);
 void pick_free(struct picked *p);
 

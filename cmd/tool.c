@@ -58,6 +58,7 @@ say(const char *fmt, va_list ap)
 	int n = snprintf(line, sizeof(line), "%s: ", tool_name);
 
 	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	fflush(stdout);		/* what was printed before stands before */
 	fprintf(stderr, "%s\n", line);
 }
 

@@ -43,6 +43,7 @@ p = subprocess.Popen(['kvget', '-q', 'gen:llama-3.1-8b?tokens=1000000', '--bwlim
 time.sleep(0.3); p.send_signal(signal.SIGINT); assert p.wait(5) == -signal.SIGINT"
 ok 'a closed pipe ends with 141' sh -c "{ kvget -q a.kv; echo \$? >rc; } | head -c 100 >/dev/null; test \$(cat rc) = 141"
 ok '-O leaves no half file' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 10MB/s -O half.kv & sleep 0.3; kill -TERM \$!; wait \$!; ! ls half.kv* 2>/dev/null"
+mknod null c 1 3 2>/dev/null && ok '-O writes to a device, and never replaces it' sh -c 'kvget -q a.kv -O null --metrics-file null && test -c null'
 ok 'full /dev/full is 7' sh -c 'kvget -q a.kv >/dev/full; test $? = 7'
 
 mkdir full

@@ -42,12 +42,13 @@ add_store(struct inputs *in, const struct what *w, struct err *e)
 	struct source *s;
 
 	if (pick_open(&in->place, w->from, &so, w->geometry, e) < 0 ||
-	    pick_chunks(&in->picked, &in->place, &w->sel, &w->pick, e) < 0)
+	    pick_chunks(&in->picked, &in->place, 1, &w->sel, &w->pick, e) < 0)
 		return -1;
 	if (in->place.native)
 		return outbox_add_place(in->box, &in->place, &in->picked.cat, in->picked.order,
 			in->picked.n, e);
-	if (source_place(&s, &in->place, &in->picked.cat, in->picked.order, in->picked.n, e) < 0)
+	if (source_place(&s, &in->place, &in->picked.cat, in->picked.order,
+	    in->picked.n, NULL, e) < 0)
 		return -1;
 	return outbox_add_source(in->box, s, -1, e);
 }

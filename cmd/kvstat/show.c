@@ -250,7 +250,7 @@ show_chunks(struct stat_place *s)
 	struct err e;
 
 	if (catalog_chains(&s->cat, NULL, &order, &e) < 0 ||
-	    source_place(&from, &s->place, &s->cat, order, s->cat.n, &e) < 0) {
+	    source_place(&from, &s->place, &s->cat, order, s->cat.n, NULL, &e) < 0) {
 		tool_fail(&e);
 		return;
 	}

@@ -176,7 +176,7 @@ verify_all(struct verify *v, struct stat_place *s, size_t n)
 	struct err e;
 
 	v->base.ops = &ops;
-	if (source_place(&from, &s->place, &s->cat, v->order, n, &e) < 0) {
+	if (source_place(&from, &s->place, &s->cat, v->order, n, NULL, &e) < 0) {
 		tool_fail(&e);
 		return;
 	}

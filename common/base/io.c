@@ -153,11 +153,33 @@ fail:
 }
 
 int
+io_is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+static int
+write_into(const char *path, const void *p, size_t n, struct err *e)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return err_sys(e, "open '%s'", path);
+	rc = io_write(fd, p, n, e);
+	close(fd);
+	return rc;
+}
+
+int
 io_replace(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
 {
 	char tmp[PATH_MAX];
 	int fd;
 
+	if (io_is_special(path))
+		return write_into(path, p, n, e);
 	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path) >= (int)sizeof(tmp))
 		return err_set(e, ERR_USAGE, "write '%s': path too long", path);
 	fd = mkostemp(tmp, O_CLOEXEC);

@@ -24,8 +24,12 @@ int io_pwrite(int fd, const void *p, size_t n, uint64_t off, struct err *e);
 int io_slurp(const char *path, struct buf *out, size_t max, struct err *e);
 
 /* Make path hold exactly these bytes, or leave it as it was: temporary file beside
- * it, then rename. For metrics, manifests, ready files. */
+ * it, then rename. For metrics, manifests, ready files. A device or pipe (/dev/null) is
+ * written to, never replaced. */
 int io_replace(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
+
+/* Is path there, and not a regular file: something that must not be replaced by rename? */
+int io_is_special(const char *path);
 
 /* mkdir -p; existing is fine. */
 int io_mkdirs(const char *path, mode_t mode, struct err *e);

@@ -274,7 +274,9 @@ row_cmp(const void *a, const void *b)
 		c = key_hash_cmp(&x->hash, &y->hash);
 	if (!c)
 		c = (x->rank > y->rank) - (x->rank < y->rank);
-	return c ? c : (x->layer > y->layer) - (x->layer < y->layer);
+	if (!c)
+		c = (x->layer > y->layer) - (x->layer < y->layer);
+	return c ? c : (x->tier > y->tier) - (x->tier < y->tier);
 }
 
 static int
@@ -331,6 +333,91 @@ catalog_read(struct catalog *c, struct place *p, const struct select *s, unsigne
 	if (rc < 0)
 		catalog_free(c);
 	return rc;
+}
+
+/* Append one catalog's groups and rows to another's; their numbers and offsets move. */
+static int
+append(struct catalog *to, const struct catalog *from, uint8_t tier, struct err *e)
+{
+	size_t n_groups = to->n_groups + from->n_groups, n = to->n + from->n, i;
+	struct cat_group *g = realloc(to->groups, (n_groups + 1) * sizeof(*g));
+	struct cat_row *r = realloc(to->rows, (n + 1) * sizeof(*r));
+	uint32_t names = (uint32_t)to->names.len;
+
+	if (g)
+		to->groups = g;
+	if (r)
+		to->rows = r;
+	if (!g || !r || buf_add(&to->names, from->names.p, from->names.len) < 0)
+		return no_memory(e);
+	for (i = 0; i < from->n_groups; i++)
+		g[to->n_groups + i] = from->groups[i];
+	for (i = 0; i < from->n; i++) {
+		struct cat_row *row = &r[to->n + i];
+
+		*row = from->rows[i];
+		row->group += (uint32_t)to->n_groups;
+		row->tier = tier;
+		if (row->name != CAT_NATIVE)
+			row->name += names;
+	}
+	to->n_groups = n_groups;
+	to->n = n;
+	to->bytes += from->bytes;
+	to->foreign += from->foreign;
+	to->foreign_bytes += from->foreign_bytes;
+	to->litter += from->litter;
+	return 0;
+}
+
+/* Groups that are the same get one number. */
+static void
+unite_groups(struct catalog *c)
+{
+	size_t i, k, row;
+
+	for (i = 0; i < c->n_groups; i++) {
+		for (k = 0; k < i; k++) {
+			uint32_t a = (uint32_t)i, b = (uint32_t)k;
+
+			if (group_cmp(&a, &b, c->groups) != 0)
+				continue;
+			for (row = 0; row < c->n; row++)
+				if (c->rows[row].group == i)
+					c->rows[row].group = (uint32_t)k;
+			break;
+		}
+	}
+}
+
+int
+catalog_merge(struct catalog *out, struct catalog *v, size_t n, struct err *e)
+{
+	size_t i;
+	int rc = 0;
+
+	memset(out, 0, sizeof(*out));
+	for (i = 0; i < n; i++) {
+		if (rc == 0)
+			rc = append(out, &v[i], (uint8_t)i, e);
+		catalog_free(&v[i]);
+	}
+	if (rc == 0) {
+		unite_groups(out);
+		rc = sort_all(out, e);
+	}
+	if (rc < 0)
+		catalog_free(out);
+	return rc;
+}
+
+int
+catalog_is_copy(const struct catalog *c, size_t i)
+{
+	const struct cat_row *a = &c->rows[i], *b = a - 1;
+
+	return i > 0 && a->tier != b->tier && a->group == b->group && a->rank == b->rank &&
+		a->layer == b->layer && !key_hash_cmp(&a->hash, &b->hash);
 }
 
 void

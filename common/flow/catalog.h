@@ -63,13 +63,14 @@ struct cat_row {
 	uint64_t size;
 	int64_t mtime_s, atime_s;
 	float ttl_s;		/* -1: none */
+	uint8_t tier;		/* which of the places it was listed from; 0 */
 };
 #define CAT_NATIVE UINT32_MAX
 
 struct catalog {
 	struct cat_group *groups;
 	size_t n_groups;
-	struct cat_row *rows;		/* sorted: group, hash, rank, layer */
+	struct cat_row *rows;		/* sorted: group, hash, rank, layer, tier */
 	size_t n;
 	struct buf names;
 	uint64_t bytes;			/* of all rows */
@@ -81,6 +82,13 @@ struct catalog {
 int catalog_read(struct catalog *c, struct place *p, const struct select *s, unsigned jobs,
 	struct err *e);
 void catalog_free(struct catalog *c);
+
+/* Several tiers as one: takes n catalogs, whose rows get tiers 0 to n - 1. The same object in
+ * several tiers is as many rows next to each other, the first tier's first; below, p is then
+ * the array of places by tier. */
+int catalog_merge(struct catalog *out, struct catalog *v, size_t n, struct err *e);
+/* Is row i the same object as the row before it, in a lower tier? */
+int catalog_is_copy(const struct catalog *c, size_t i);
 
 /* A row's object name appended to out, and its key. */
 int catalog_name(const struct catalog *c, const struct cat_row *r, struct buf *out);

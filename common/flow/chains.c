@@ -31,6 +31,7 @@ fill(struct cat_head *out, const struct chunk_head *h, const struct cat_row *r)
 static int
 read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct err *e)
 {
+	struct place *place = &h->p[h->c->rows[i].tier];
 	struct store_get g = { .out = b };
 	struct chunk_head head;
 	size_t region;
@@ -38,14 +39,16 @@ read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct er
 	b->len = name->len = 0;
 	if (catalog_name(h->c, &h->c->rows[i], name) < 0 || !buf_text(name))
 		return err_set(e, ERR_FAILED, "out of memory");
-	if (store_get(h->p->store, name->p, 0, CHUNK_ALIGN, &g, e) < 0)
+	if (!place->native)
+		return 0;
+	if (store_get(place->store, name->p, 0, CHUNK_ALIGN, &g, e) < 0)
 		return -1;
 	if (b->len < CHUNK_ALIGN)
 		return err_set(e, ERR_CORRUPT, "truncated");
 	region = chunk_region(b->p, e);
 	if (region > CHUNK_ALIGN && region <= b->cap) {
 		b->len = 0;
-		if (store_get(h->p->store, name->p, 0, region, &g, e) < 0)
+		if (store_get(place->store, name->p, 0, region, &g, e) < 0)
 			return -1;
 	}
 	if (!region || chunk_head_parse(&head, b->p, b->len, e) < 0) {
@@ -101,7 +104,7 @@ catalog_heads(const struct catalog *c, struct place *p, unsigned jobs, struct ca
 		return err_set(e, ERR_FAILED, "out of memory");
 	for (i = 0; i < c->n; i++)
 		h.v[i].first_token = CHUNK_UNKNOWN;
-	if (p->native && par_each((c->n + BATCH - 1) / BATCH, jobs ? jobs : store_jobs(p->store),
+	if (par_each((c->n + BATCH - 1) / BATCH, jobs ? jobs : store_jobs(p->store),
 	    read_batch, &h, e) < 0) {
 		free(h.v);
 		return -1;
@@ -141,8 +144,9 @@ emit(struct forest *f, size_t row)
 {
 	size_t end = catalog_chunk_end(f->c, row);
 
-	while (row < end)
-		f->order[f->n++] = row++;
+	for (; row < end; row++)
+		if (!catalog_is_copy(f->c, row))
+			f->order[f->n++] = row;
 }
 
 /* Depth first without recursion: chains are long. A loop of parents, which only damaged or
@@ -245,7 +249,8 @@ climb(struct heads *h, size_t row, struct buf *order, struct key_hash *missing, 
 		return err_set(e, ERR_FAILED, "out of memory");
 	while (rc == 0 && row != SIZE_MAX) {
 		for (i = catalog_chunk_end(c, row); i-- > row;)
-			buf_add(order, &i, sizeof(i));
+			if (!catalog_is_copy(c, i))
+				buf_add(order, &i, sizeof(i));
 		rc = read_one(h, row, &b, &name, e);
 		if (rc < 0 || !h->v[row].parent.len)
 			break;

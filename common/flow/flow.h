@@ -83,9 +83,14 @@ int flow_copy(struct source *from, struct sink *to, struct flow_opts *o, struct 
 int source_stream(struct source **out, int fd, struct err *e);
 int sink_stream(struct sink **out, int fd, struct err *e);
 
-/* Objects of a place: rows order[0..n) of the catalog, which all stay the caller's. */
+/* Objects of a place: rows order[0..n) of the catalog, which all stay the caller's. With a merged
+ * catalog p is the array of places by tier; what cannot be had from one comes from the next one
+ * that holds it, counted in *fallen (may be NULL). */
 int source_place(struct source **out, struct place *p, const struct catalog *c,
-	const size_t *order, size_t n, struct err *e);
+	const size_t *order, size_t n, _Atomic uint64_t *fallen, struct err *e);
+
+/* Into two sinks, one after the other; takes both. put: as the first one says. */
+int sink_tee(struct sink **out, struct sink *a, struct sink *b, struct err *e);
 
 /* Into a place. replace: put what is there already again. ttl_s: let the store expire it. */
 struct place_put {

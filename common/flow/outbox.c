@@ -85,7 +85,7 @@ outbox_add_place(struct outbox *b, struct place *p, const struct catalog *c,
 	in->cat = c;
 	in->order = order;
 	in->n = n;
-	return source_place(&in->source, p, c, order, n, e);
+	return source_place(&in->source, p, c, order, n, NULL, e);
 }
 
 /* ---- the reader ---- */

@@ -82,6 +82,47 @@ sink_stream(struct sink **out, int fd, struct err *e)
 	return 0;
 }
 
+struct tee_sink {
+	struct sink base;	/* first */
+	struct sink *a, *b;
+};
+
+static int
+tee_put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct tee_sink *x = (struct tee_sink *)s;
+	int rc = x->a->ops->put(x->a, pool, it, e);
+
+	return rc < 0 || x->b->ops->put(x->b, pool, it, e) < 0 ? -1 : rc;
+}
+
+static int
+tee_close(struct sink *s, const struct err *why, struct err *e)
+{
+	struct tee_sink *x = (struct tee_sink *)s;
+	int a = x->a->ops->close(x->a, why, e);
+	int b = x->b->ops->close(x->b, why, a < 0 ? NULL : e);
+
+	free(x);
+	return a < 0 || b < 0 ? -1 : 0;
+}
+
+int
+sink_tee(struct sink **out, struct sink *a, struct sink *b, struct err *e)
+{
+	static const struct sink_ops ops = { 1, tee_put, tee_close };
+	struct tee_sink *x = calloc(1, sizeof(*x));
+
+	*out = NULL;
+	if (!x)
+		return err_set(e, ERR_FAILED, "out of memory");
+	x->base.ops = &ops;
+	x->a = a;
+	x->b = b;
+	*out = &x->base;
+	return 0;
+}
+
 struct cat_source {
 	struct source base;	/* first */
 	struct source **v;

@@ -1,0 +1,111 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "flow/flow.h"
+
+struct place_sink {
+	struct sink base;	/* first */
+	struct place *p;
+	struct place_put how;
+};
+
+static double
+ttl_of(const struct place_sink *x, const struct chunk_head *h)
+{
+	double left = h->expires ? (double)(h->expires - clock_now()) : 0;
+
+	if (h->expires && left < 1)
+		left = 1;
+	return x->how.ttl_s > 0 && (left == 0 || x->how.ttl_s < left) ? x->how.ttl_s : left;
+}
+
+/* 1 or 0, as a put would return; replacing puts in any case. */
+static int
+is_there(const struct place_sink *x, const char *name, struct err *e)
+{
+	struct store_item item;
+
+	if (x->how.replace)
+		return 0;
+	if (store_stat(x->p->store, name, &item, e) == 0)
+		return 1;
+	return e->kind == ERR_ABSENT ? 0 : -1;
+}
+
+static int
+put_native(struct place_sink *x, struct flow_item *it, struct err *e)
+{
+	struct iovec v = { it->chunk.mem.p, it->chunk.mem.len };
+	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
+	struct buf name = { 0 };
+	int rc = key_name(&name, &it->chunk.head.key, e);
+
+	if (rc == 0 && !buf_text(&name))
+		rc = err_set(e, ERR_FAILED, "out of memory");
+	if (rc == 0 && x->how.dry) {
+		rc = is_there(x, name.p, e);
+	} else if (rc == 0) {
+		rc = store_put(x->p->store, name.p, &v, 1, &how, e);
+		if (rc < 0)
+			err_in(e, "%s", store_url(x->p->store));
+	}
+	buf_free(&name);
+	return rc;
+}
+
+static int
+put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
+	struct store_put once = { 1, how.ttl_s };
+	struct dialect_out out = { 0 };
+	int rc = dialect_takes(x->p->ctx, &it->chunk.head, e), had = 1;
+	size_t i;
+
+	if (rc == 0)
+		rc = dialect_write(x->p->ctx, &it->chunk, pool, &out, e);
+	for (i = 0; rc >= 0 && i < out.n; i++) {
+		const struct dialect_object *o = &out.obj[i];
+
+		rc = x->how.dry ? is_there(x, o->name, e) : store_put(x->p->store, o->name, o->iov,
+			o->n_iov, o->once ? &once : &how, e);
+		had = had && rc == 1;
+	}
+	dialect_out_free(&out, pool);
+	if (rc < 0)
+		err_in(e, "%s", store_url(x->p->store));
+	return rc < 0 ? -1 : had;
+}
+
+static int
+place_put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct place_sink *x = (struct place_sink *)s;
+
+	return x->p->native ? put_native(x, it, e) : put_foreign(x, pool, it, e);
+}
+
+static int
+place_sink_close(struct sink *s, const struct err *why, struct err *e)
+{
+	(void)why, (void)e;
+	free(s);
+	return 0;
+}
+
+int
+sink_place(struct sink **out, struct place *p, const struct place_put *how, struct err *e)
+{
+	static const struct sink_ops ops = { .put = place_put, .close = place_sink_close };
+	struct place_sink *x = calloc(1, sizeof(*x));
+
+	*out = NULL;
+	if (!x)
+		return err_set(e, ERR_FAILED, "out of memory");
+	x->base.ops = &ops;
+	x->p = p;
+	x->how = *how;
+	*out = &x->base;
+	return 0;
+}

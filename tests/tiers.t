@@ -1,0 +1,27 @@
+#!/bin/sh
+# Several stores as tiers: the first that has a chunk serves it, the next heals what it cannot.
+. "${0%/*}/lib.sh"
+
+cd "$tmp" || exit 1
+kvget -q 'gen:tiny?tokens=2048&seed=1' >a.kv		# 8 chunks
+kvput -q cold a.kv
+head -c $((4096 + 3 * 266240)) a.kv | kvput -q hot 2>/dev/null
+is 'the hot tier holds three' "$(kvstat ls -o name hot | wc -l)" 3
+ok 'two tiers give the whole' sh -c 'kvget -q --from hot --from cold | cmp - a.kv'
+ok 'order of tiers does not matter for the bytes' sh -c 'kvget -q --from cold --from hot | cmp - a.kv'
+ok 'a chain over two tiers' sh -c 'kvget -q --from hot --from cold --chain $(kvstat chain -o name cold) | cmp - a.kv'
+for f in hot/*/*/*/*.safetensors; do
+	printf x | dd of="$f" bs=1 seek=9000 conv=notrunc 2>/dev/null
+done
+ok 'a damaged tier is healed from the next' sh -c 'kvget --from hot --from cold 2>err >h.kv && cmp h.kv a.kv'
+ok 'and that is said' grep -q '3 chunks came from a lower tier' err
+ok 'without the next it is refused' sh -c 'kvget -q hot >/dev/null; test $? = 4'
+ok '--fill with -O: both' sh -c 'kvget -q --from cold --fill warm -O w.kv && cmp w.kv a.kv && kvstat diff -q cold warm'
+ok '--fill again moves nothing' sh -c 'kvget --json --from cold --fill warm 2>&1 | grep -q "\"chunks\":0.*\"skipped\":8"'
+ok '--limit stops in time' sh -c 'kvget -q cold --limit 600K | kvput -q lim && test $(kvstat ls -o name lim | wc -l) = 2'
+ok '--sort newest works' sh -c 'kvget -q cold --sort newest --limit 300K | kvput -q new && test $(kvstat ls -o name new | wc -l) = 1'
+ok '--max-time that passes is a miss' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-time 0.5s >/dev/null; test \$? = 1"
+ok '--max-duration that passes is partial' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-duration 0.5s >/dev/null; test \$? = 3"
+ok 'a tier that is not configured is 2' sh -c 'kvget -q --from hot --from nowhere >/dev/null; test $? = 2'
+ok 'a tier that is down is left out and said' sh -c 'AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b kvget --from cold --from "s3://bucket/x" --endpoint-url http://127.0.0.1:9 --retries 0 >d.kv 2>err; cmp d.kv a.kv && grep -q "left out" err'
+finish
