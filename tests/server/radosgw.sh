@@ -1,11 +1,11 @@
 #!/bin/bash
 # A throwaway one-node Ceph S3 gateway on loopback: monitor, one OSD, gateway; no root.
-# shellcheck disable=SC2015	# "a && b || die" is meant as it reads
 #   radosgw.sh start DIR   starts it in DIR (absent or empty), prints its environment:
 #                          AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY ...
 #   radosgw.sh stop DIR    ends the processes, removes DIR
 # RGW_STORE=bluestore (memstore), RGW_TLS=1: https, with AWS_CA_BUNDLE in the environment printed.
 # One lifecycle day is 2 seconds. Needs ceph-mon ceph-osd radosgw and python3-rados.
+# shellcheck disable=SC2015	# "a && b || die" is meant as it reads
 set -u
 umask 077
 export LC_ALL=C

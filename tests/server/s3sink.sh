@@ -1,15 +1,16 @@
 #!/bin/bash
 # A fast S3 look-alike that shows the limit of a client: nginx with WebDAV PUT into DIR, which
-# should be on tmpfs. It checks nothing; the listing of the bucket is what SRC holds.
-# shellcheck disable=SC2015	# "a && b || die" is meant as it reads
-#   s3sink.sh start DIR BUCKET [SRC]   prints its environment
+# should be on tmpfs. It checks nothing; a listing of the bucket is a fixed text.
+#   s3sink.sh start DIR BUCKET   prints its environment
+#   s3sink.sh list DIR           the listing becomes what is there now
 #   s3sink.sh stop DIR
+# shellcheck disable=SC2015	# "a && b || die" is meant as it reads
 set -u
 umask 077
 die() { echo "s3sink.sh: $*" >&2; exit 1; }
 
-verb=${1:-} dir=${2:-} bucket=${3:-} src=${4:-}
-[ -n "$dir" ] || die "usage: $0 start DIR BUCKET [SRC] | stop DIR"
+verb=${1:-} dir=${2:-} bucket=${3:-}
+[ -n "$dir" ] || die "usage: $0 start DIR BUCKET | list DIR | stop DIR"
 if [ "$verb" = stop ]; then
 	[ -e "$dir/nginx.conf" ] || exit 0
 	pid=$(cat "$dir/nginx.pid" 2>/dev/null) || pid=0
@@ -20,16 +21,21 @@ if [ "$verb" = stop ]; then
 	rm -rf -- "$dir"
 	exit 0
 fi
-[ "$verb" = start ] && [ -n "$bucket" ] || die "usage: $0 start DIR BUCKET [SRC] | stop DIR"
+list() {
+	echo '<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>'
+	(cd "$dir"/root/* && find . -type f -printf '<Contents><Key>%P</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"0"</ETag><Size>%s</Size></Contents>\n' | sort)
+	echo '</ListBucketResult>'
+}
+if [ "$verb" = list ]; then
+	list >"$dir/list.xml"
+	exit
+fi
+[ "$verb" = start ] && [ -n "$bucket" ] || die "usage: $0 start DIR BUCKET | list DIR | stop DIR"
 command -v nginx >/dev/null || PATH=$PATH:/usr/sbin
 command -v nginx >/dev/null || die 'nginx not here'
 mkdir -p "$dir" && dir=$(cd "$dir" && pwd) && [ -z "$(ls -A "$dir")" ] || die "$dir: not empty"
 mkdir -p "$dir/root/$bucket" "$dir/tmp"
-{
-	echo "<?xml version=\"1.0\"?><ListBucketResult><Name>$bucket</Name><IsTruncated>false</IsTruncated>"
-	[ -z "$src" ] || (cd "$src" && find . -type f -printf '<Contents><Key>%P</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>"0"</ETag><Size>%s</Size></Contents>\n' | sort)
-	echo '</ListBucketResult>'
-} >"$dir/list.xml"
+list >"$dir/list.xml"
 conf() {
 	cat >"$dir/nginx.conf" <<CONF
 daemon on; worker_processes 2; pid $dir/nginx.pid; error_log $dir/error.log warn;

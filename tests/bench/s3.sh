@@ -1,0 +1,125 @@
+#!/bin/bash
+# S3 clients side by side: the same files up and down, on a sink that checks nothing (so the client
+# is the limit) and on a Ceph gateway (which is the limit itself). Wall and CPU seconds of each
+# client, medians of alternating runs; then listings and the first byte.
+#   N8=200 N256=2000 ALL=1 s3.sh     full size, and s3cmd and aws-cli too
+# shellcheck disable=SC2016,SC2317	# commands are for eval
+set -eu
+export TMPDIR="${TMPDIR:-/dev/shm}"	# a disk would be the limit
+# shellcheck source-path=SCRIPTDIR
+. "${0%/*}/lib.sh"
+server=${0%/*}/../server
+: "${N8:=40}" "${N256:=600}" "${NLIST:=3000}" "${ALL:=}" "${RUNS:=5}"
+PATH=$PATH:/usr/sbin
+for p in nginx radosgw rclone curl aws; do
+	command -v $p >/dev/null || { echo "s3: $p not here"; exit 0; }
+done
+export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
+unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
+# As the others: rclone and aws sign the payload's hash over http, curl has no signature at all,
+# since its signer of this version cannot do without 100-continue. "kv -s" is with the hash.
+export KVTOOLS_UNSIGNED_PAYLOAD=1
+trap '"$server/s3sink.sh" stop "$tmp/sink"; "$server/radosgw.sh" stop "$tmp/rgw"; rm -rf "$tmp"' EXIT
+
+kvget -q "gen:llama-3.1-8b?tokens=$((N8 * 64))&chunk-tokens=64" | kvput -q "$tmp/8m"
+kvget -q "gen:tiny?tokens=$((N256 * 256))" | kvput -q "$tmp/256k"
+
+# curl's jobs are listed beforehand; one process, eight transfers at once.
+curl_jobs() {
+	(cd "$tmp/$1" && find . -type f -name '*.safetensors' -printf '%P\n') >"$tmp/names"
+	url=$AWS_ENDPOINT_URL/bucket/$1
+	{ printf 'header = "Expect:"\n'; sed "s|.*|url = \"$url/&\"\nupload-file = \"$tmp/$1/&\"|" "$tmp/names"; } >"$tmp/put"
+	sed "s|.*|url = \"$url/&\"\noutput = \"$tmp/out/&\"|" "$tmp/names" >"$tmp/get"
+}
+
+rc="rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-no-check-bucket --s3-no-head
+	--s3-disable-checksum --ignore-checksum --no-traverse --no-check-dest --s3-upload-cutoff 64M
+	--transfers 16 --checkers 16 --files-from-raw $tmp/names"
+rclone_() { $rc --s3-endpoint "$AWS_ENDPOINT_URL" copy "$@"; }
+aws_() { /usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3 cp --quiet --recursive "$@"; }
+s3cmd_() {
+	s3cmd -q --host "${AWS_ENDPOINT_URL#http://}" --host-bucket "${AWS_ENDPOINT_URL#http://}" --no-ssl \
+		--access_key "$AWS_ACCESS_KEY_ID" --secret_key "$AWS_SECRET_ACCESS_KEY" "$@"
+}
+
+# CLIENT put|get SET
+transfer() {
+	case $1-$2 in
+	kv-put) kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
+	kv-get) kvget -q -j 4 --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
+	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
+	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
+	rclone-get) rclone_ ":s3:bucket/$3" "$tmp/out" ;;
+	aws-put) aws_ "$tmp/$3" "s3://bucket/$3" ;;
+	aws-get) aws_ "s3://bucket/$3" "$tmp/out" ;;
+	s3cmd-put) s3cmd_ put --recursive "$tmp/$3/" "s3://bucket/$3/" ;;
+	s3cmd-get) s3cmd_ get --recursive "s3://bucket/$3/" "$tmp/out/" ;;
+	esac
+}
+
+# Removes what the last run made, runs, and notes "wall cpu" in FILE.
+timed() {
+	rm -rf "$tmp/out"
+	mkdir "$tmp/out"
+	if [ "$where-$3" = sink-put ]; then rm -rf "$tmp/sink/root/bucket/$4"; fi
+	if [ "$where-$3" = gateway-put ]; then
+		rclone_purge "$4"
+	fi
+	TIMEFORMAT='%R %U %S'
+	{ time transfer "$2" "$3" "$4" >/dev/null 2>&1; } 2>"$tmp/.t" || echo "s3: $2 $3 $4: failed" >&2
+	awk '{ print $1, $2 + $3 }' "$tmp/.t" >>"$1"
+}
+rclone_purge() { rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-endpoint "$AWS_ENDPOINT_URL" purge ":s3:bucket/$1" 2>/dev/null || :; }
+
+column() { awk -v c="$2" '{ print $c }' "$1" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+# WHERE SET OP CLIENT...: a line for each, the ratio to ours
+contest() {
+	where=$1 contest_set=$2 contest_op=$3
+	shift 3
+	contest_bytes=$(du -sb --apparent-size "$tmp/$contest_set" | cut -f1)
+	rm -f "$tmp"/result.*
+	for ((i = 0; i < RUNS; i++)); do
+		for c; do timed "$tmp/result.$c" "$c" "$contest_op" "$contest_set"; done
+	done
+	for c; do
+		awk -v what="$where $contest_op $contest_set" -v c="$c" -v w="$(column "$tmp/result.$c" 1)" \
+			-v cpu="$(column "$tmp/result.$c" 2)" -v w0="$(column "$tmp/result.kv" 1)" \
+			-v cpu0="$(column "$tmp/result.kv" 2)" -v n="$contest_bytes" 'BEGIN {
+			printf "%-18s %-7s %7.2f s %6.0f MB/s %7.2f s CPU   wall %.2f x, CPU %.2f x\n",
+				what, c, w, n / w / 1e6, cpu, w / w0, cpu / (cpu0 > 0 ? cpu0 : 0.01) }'
+	done
+}
+
+others=''
+[ -z "$ALL" ] || others='aws s3cmd'
+echo "s3: $N8 of 8 MiB, $N256 of 256 KiB; a ratio over 1 is in our favour"
+"$server/s3sink.sh" start "$tmp/sink" bucket >"$tmp/env"
+# shellcheck disable=SC1091
+. "$tmp/env"
+for set in 8m 256k; do
+	curl_jobs $set
+	contest sink $set put kv 'kv -s' curl rclone
+	transfer kv put $set
+	"$server/s3sink.sh" list "$tmp/sink"
+	contest sink $set get kv curl rclone
+	rm -rf "$tmp/sink/root/bucket/$set"
+done
+"$server/s3sink.sh" stop "$tmp/sink"
+
+RGW_STORE=bluestore "$server/radosgw.sh" start "$tmp/rgw" >"$tmp/env"
+# shellcheck disable=SC1091
+. "$tmp/env"
+kvput -q --create-bucket s3://bucket "$tmp/256k/"*/*/0*/*0.kv.safetensors
+# Everybody may do everything here: curl goes unsigned.
+/usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3api put-bucket-policy --bucket bucket --policy \
+	'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*",
+	"Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]}]}'
+for set in 8m 256k; do
+	curl_jobs $set
+	# shellcheck disable=SC2086
+	contest gateway $set put kv curl rclone $others
+	# shellcheck disable=SC2086
+	contest gateway $set get kv curl rclone $others
+done
