@@ -23,7 +23,9 @@ endif
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2 $(WERROR)
 CFLAGS_ALL  = $(WARN) $(CFLAGS) -pthread $(SAN:%=-fsanitize=% -fno-sanitize-recover=all) \
 	$(shell $(PKG_CONFIG) --cflags $(PKGS))
-LDLIBS_ALL  = $(LDFLAGS) -pthread $(SAN:%=-fsanitize=%) $(shell $(PKG_CONFIG) --libs $(PKGS)) -ldl -lm
+# libcurl is opened when first needed (common/conf/curl.c); the rest only by who uses it
+LDLIBS_ALL  = -Wl,--as-needed $(LDFLAGS) -pthread $(SAN:%=-fsanitize=%) \
+	$(filter-out -lcurl,$(shell $(PKG_CONFIG) --libs $(PKGS))) -ldl -lm
 
 TOOLS  := $(notdir $(basename $(wildcard cmd/kv*.c)))
 SHARED := $(patsubst %.c,$(O)/%.o,$(filter-out $(TOOLS:%=cmd/%.c),$(wildcard cmd/*.c)))

@@ -25,7 +25,7 @@ struct out {
 };
 
 static enum form
-wanted(void)
+choose(void)
 {
 	const char *f = opts_common.form;
 
@@ -38,6 +38,19 @@ wanted(void)
 	if (f && strcmp(f, "tsv") != 0)
 		opts_bad("-o '%.20s': wide, name or tsv", f);
 	return f || !isatty(STDOUT_FILENO) ? TSV : TABLE;
+}
+
+/* Asked for every row: the options are read by then, the answer stays. */
+static enum form
+wanted(void)
+{
+	static int known;
+	static enum form form;
+
+	if (!known)
+		form = choose();
+	known = 1;
+	return form;
 }
 
 int

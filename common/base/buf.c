@@ -172,12 +172,12 @@ uint16_t get_be16(const void *p) { uint16_t v; memcpy(&v, p, sizeof(v)); return 
 uint32_t get_be32(const void *p) { uint32_t v; memcpy(&v, p, sizeof(v)); return be32toh(v); }
 uint64_t get_be64(const void *p) { uint64_t v; memcpy(&v, p, sizeof(v)); return be64toh(v); }
 
-static int
-hex_value(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
-		c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+/* Value + 1 of a hex digit; 0: it is none. */
+static const unsigned char hex_values[256] = {
+	['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8,
+	['8'] = 9, ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15,
+	['f'] = 16, ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 int
 hex_read(void *out, const char *hex, size_t n)
@@ -186,12 +186,12 @@ hex_read(void *out, const char *hex, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		int hi = hex_value(hex[2 * i]);
-		int lo = hi < 0 ? -1 : hex_value(hex[2 * i + 1]);
+		unsigned hi = hex_values[(unsigned char)hex[2 * i]];
+		unsigned lo = hi ? hex_values[(unsigned char)hex[2 * i + 1]] : 0;
 
-		if (lo < 0)
+		if (!lo)
 			return -1;
-		o[i] = (unsigned char)(hi << 4 | lo);
+		o[i] = (unsigned char)((hi - 1) << 4 | (lo - 1));
 	}
 	return 0;
 }

@@ -42,7 +42,10 @@ chunk_verify(const struct chunk *c, struct err *e)
 
 	if (c->head.kind != CHUNK_DATA)
 		return 0;
-	digest_xxh3(&found, chunk_payload(c), c->head.payload);
+	if (c->hashed)
+		found = c->found;
+	else
+		digest_xxh3(&found, chunk_payload(c), c->head.payload);
 	if (digest_equal(&found, &c->head.digest))
 		return 0;
 	return err_set(e, ERR_CORRUPT, "chunk: payload is damaged: digest %s, found %s",
@@ -77,6 +80,7 @@ chunk_seal(struct chunk *c, struct pool *p, struct err *e)
 	struct chunk_head *h = &c->head;
 
 	h->kind = CHUNK_DATA;
+	c->hashed = 0;
 	h->raw_size = h->payload = geom_bytes(&h->geom, h->tokens);
 	if (h->payload == 0 || c->mem.len != CHUNK_ALIGN + h->payload)
 		return err_set(e, ERR_FAILED, "chunk: %zu bytes for a payload of %" PRIu64,

@@ -92,6 +92,8 @@ int chunk_head_write(struct buf *out, struct chunk_head *h, struct err *e);
 struct chunk {
 	struct chunk_head head;
 	struct block mem;
+	int hashed;			/* found is what the payload has turned out to be */
+	struct digest128 found;
 };
 
 static inline unsigned char *

@@ -93,6 +93,7 @@ chunk_encode(struct codec_ctx *x, struct codec c, struct chunk *k, struct pool *
 	pool_put(p, &k->mem);
 	chunk_head_free(h);
 	k->mem = out;
+	k->hashed = 0;
 	*h = new;
 	pool_put(p, &coded);
 	return 0;
@@ -153,6 +154,7 @@ chunk_decode(struct codec_ctx *x, struct chunk *k, struct pool *p, struct err *e
 	pool_put(p, &k->mem);
 	chunk_head_free(h);
 	k->mem = out;
+	k->hashed = 0;
 	*h = new;
 	return 0;
 put_out:

@@ -11,7 +11,8 @@
 struct reader {
 	struct json j;
 	struct chunk_head *h;
-	uint64_t seen;		/* bits of fields[] */
+	uint64_t seen;		/* bits of chunk_fields[] */
+	size_t next;		/* the field that comes next in a canonical header */
 	const char *seal;
 	char version[16];
 	char record[16];
@@ -205,14 +206,16 @@ static int
 read_pair(struct reader *r, struct err *e)
 {
 	char name[256];
-	size_t i;
+	size_t i, k;
 
 	if (take_text(r, name, sizeof(name), e) < 0 ||
 	    next_is(r, JSON_STRING, "metadata must be strings", e) < 0)
 		return -1;
-	for (i = 0; i < chunk_n_fields; i++) {
+	for (k = 0; k < chunk_n_fields; k++) {
+		i = (r->next + k) % chunk_n_fields;
 		if (strcmp(chunk_fields[i].name, name) != 0)
 			continue;
+		r->next = i + 1;
 		if (r->seen & 1ull << i)
 			return corrupt(r, "name twice", e);
 		r->seen |= 1ull << i;

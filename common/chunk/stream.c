@@ -8,10 +8,13 @@
 #include "base/io.h"
 #include "chunk/stream.h"
 
+#define PIECE (256u << 10)	/* fits the second-level cache */
+
 struct stream_in {
 	int fd;
 	struct pool *pool;
 	struct digest_xxh3 *seals;	/* since begin */
+	struct digest_xxh3 *sum;	/* of the payload being read */
 	uint64_t count, bytes;		/* since begin */
 	uint64_t total, read;		/* of all */
 	int open;			/* after a begin, before its end */
@@ -27,8 +30,9 @@ stream_in_open(struct stream_in **out, int fd, struct pool *pool, struct err *e)
 	if (!s)
 		return err_sys(e, "stream");
 	s->seals = digest_xxh3_new(e);
-	if (!s->seals) {
-		free(s);
+	s->sum = digest_xxh3_new(e);
+	if (!s->seals || !s->sum) {
+		stream_in_close(s);
 		return -1;
 	}
 	s->fd = fd;
@@ -43,6 +47,7 @@ stream_in_close(struct stream_in *s)
 	if (!s)
 		return;
 	digest_xxh3_free(s->seals);
+	digest_xxh3_free(s->sum);
 	free(s);
 }
 
@@ -154,14 +159,21 @@ read_payload(struct stream_in *s, uint64_t ticket, struct chunk *c, const char *
 	struct err *e)
 {
 	struct chunk_head *h = &c->head;
-	size_t n = h->region + (size_t)h->payload;
+	size_t n = h->region + (size_t)h->payload, at, piece;
 
 	if (pool_get(s->pool, ticket, n, &c->mem, e) < 0)
 		return -1;
 	memcpy(c->mem.p, region, h->region);
 	c->mem.len = n;
-	if (fill(s, c->mem.p + h->region, (size_t)h->payload, "payload", e) < 0)
-		return -1;
+	digest_xxh3_begin(s->sum);
+	for (at = h->region; at < n; at += piece) {
+		piece = n - at < PIECE ? n - at : PIECE;
+		if (fill(s, c->mem.p + at, piece, "payload", e) < 0)
+			return -1;
+		digest_xxh3_add(s->sum, c->mem.p + at, piece);
+	}
+	digest_xxh3_end(s->sum, &c->found);
+	c->hashed = 1;
 	count(s, h);
 	return 1;
 }

@@ -16,8 +16,9 @@ struct stream_out;
 int stream_in_open(struct stream_in **out, int fd, struct pool *pool, struct err *e);
 void stream_in_close(struct stream_in *s);
 
-/* Next chunk: 1 and *c (to be freed by chunk_free), 0 at the end, -1. The header is checked,
- * the payload is not: chunk_verify(), elsewhere and in parallel. ticket: see base/pool. */
+/* Next chunk: 1 and *c (to be freed by chunk_free), 0 at the end, -1. The header is checked;
+ * the payload has been hashed on its way in, while it is in the cache, but is for
+ * chunk_verify() to judge. ticket: see base/pool. */
 int stream_in_next(struct stream_in *s, uint64_t ticket, struct chunk *c, struct err *e);
 
 /* The same for a regular file, whose payloads are stepped over: the next head (to be freed by

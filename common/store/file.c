@@ -160,18 +160,52 @@ open_quietly(int dir, const char *name, int flags)
 }
 
 static int
-open_read(struct file_store *f, const char *name, const struct store_get *g, uint64_t off)
+open_read(struct file_store *f, const char *name, const struct store_get *g, uint64_t off,
+	int *direct)
 {
 	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY, fd;
 
 	/* Aligned from the start and room to the end: whole pages can be asked for. */
-	if ((f->base.opts.flags & STORE_DIRECT) && off % 4096 == 0 &&
-	    ((uintptr_t)g->out->p + g->out->len) % 4096 == 0) {
+	*direct = (f->base.opts.flags & STORE_DIRECT) && off % 4096 == 0 &&
+		((uintptr_t)g->out->p + g->out->len) % 4096 == 0;
+	if (*direct) {
 		fd = open_quietly(f->dir, name, flags | O_DIRECT);
 		if (fd >= 0 || errno != EINVAL)
 			return fd;
+		*direct = 0;
 	}
 	return open_quietly(f->dir, name, flags);
+}
+
+/* How much to read: from the file's size, which is asked for only if the caller does not know
+ * how much there will be. */
+static int
+plan_read(int fd, uint64_t off, uint64_t len, struct store_get *g, int *direct, size_t *n,
+	struct err *e)
+{
+	struct stat st;
+	size_t padded;
+
+	if (!g->pool && len <= g->out->cap - g->out->len && !*direct) {
+		*n = (size_t)len;
+		return 0;
+	}
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "stat");
+	g->size = (uint64_t)st.st_size;
+	if (off > g->size)
+		off = g->size;
+	*n = (size_t)(len < g->size - off ? len : g->size - off);
+	padded = (*n + 4095) & ~(size_t)4095;
+	if (store_get_room(g, g->pool && *direct ? padded : *n, e) < 0)
+		return -1;
+	if (*direct && g->out->cap - g->out->len < padded) {
+		fcntl(fd, F_SETFL, 0);
+		*direct = 0;
+	}
+	if (*direct)
+		*n = padded;
+	return 0;
 }
 
 static int
@@ -179,30 +213,17 @@ file_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct s
 	struct err *e)
 {
 	struct file_store *f = of(s);
-	int fd = open_read(f, name, g, off), rc = -1;
-	struct stat st;
-	size_t want, padded;
+	int direct, fd = open_read(f, name, g, off, &direct), rc;
+	size_t n = 0;
 
 	if (fd < 0)
 		return err_sys(e, "open '%s'", name);
-	if (fstat(fd, &st) < 0) {
-		err_sys(e, "stat '%s'", name);
-		goto close_fd;
-	}
-	g->size = (uint64_t)st.st_size;
-	if (off > g->size)
-		off = g->size;
-	want = (size_t)(len < g->size - off ? len : g->size - off);
-	padded = (want + 4095) & ~(size_t)4095;
-	if (store_get_room(g, g->pool ? padded : want, e) < 0)
-		goto close_fd;
-	if (want % 4096 && (fcntl(fd, F_GETFL) & O_DIRECT) && g->out->cap - g->out->len < padded)
-		fcntl(fd, F_SETFL, 0);
-	padded = fcntl(fd, F_GETFL) & O_DIRECT ? padded : want;
-	rc = read_pieces(fd, off, padded, g, e);
+	g->size = 0;
+	rc = plan_read(fd, off, len, g, &direct, &n, e);
+	if (rc == 0)
+		rc = read_pieces(fd, off, n, g, e);
 	if (rc < 0)
 		err_in(e, "'%s'", name);
-close_fd:
 	close(fd);
 	return rc;
 }
