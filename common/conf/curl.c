@@ -37,7 +37,8 @@ load(void)
 {
 	const struct { const char *name; void *at; } symbols[] = {
 		{ "curl_global_init", &api.global_init }, { "curl_easy_init", &api.easy_init },
-		{ "curl_easy_setopt", &api.easy_setopt }, { "curl_easy_perform", &api.easy_perform },
+		{ "curl_easy_setopt", &api.easy_setopt },
+		{ "curl_easy_perform", &api.easy_perform },
 		{ "curl_easy_getinfo", &api.easy_getinfo }, { "curl_easy_reset", &api.easy_reset },
 		{ "curl_easy_cleanup", &api.easy_cleanup },
 		{ "curl_easy_strerror", &api.easy_strerror },
