@@ -16,6 +16,7 @@ static const struct verb {
 	{ "chain", verb_chain, "is this prompt cached? the first missing link" },
 	{ "verify", verb_verify, "check every byte" },
 	{ "diff", verb_diff, "what one store has and another has not" },
+	{ "index", verb_index, "what a store cannot tell: rebuild, verify, export, import" },
 	{ "sim", verb_sim, "replay requests over a cache: which policy, how much room" },
 };
 

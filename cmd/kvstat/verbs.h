@@ -10,5 +10,6 @@ void verb_verify(int argc, char **argv);
 void verb_chain(int argc, char **argv);
 void verb_diff(int argc, char **argv);
 void verb_sim(int argc, char **argv);
+void verb_index(int argc, char **argv);
 
 #endif

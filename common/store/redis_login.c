@@ -141,9 +141,10 @@ set_path(struct redis_login *l, const struct uri *u, struct err *e)
 }
 
 static int
-seconds(const struct uri *u, const char *name, double *s, struct err *e)
+seconds(const struct uri *u, const struct conf *conf, const char *name, double *s,
+	struct err *e)
 {
-	const char *text = uri_arg(u, name);
+	const char *text = uri_arg(u, name) ? uri_arg(u, name) : conf_get(conf, name);
 
 	if (!text)
 		return 0;
@@ -201,8 +202,8 @@ redis_login_open(struct redis_login *l, const struct uri *u, const struct conf *
 		return -1;
 	}
 	if (set_path(l, u, e) < 0 || set_secrets(l, u, conf, e) < 0 ||
-	    seconds(u, "timeout", &l->timeout_s, e) < 0 ||
-	    seconds(u, "retry", &l->retry_s, e) < 0)
+	    seconds(u, conf, "timeout", &l->timeout_s, e) < 0 ||
+	    seconds(u, conf, "retry", &l->retry_s, e) < 0)
 		return -1;
 	if (l->path || u->scheme[len - 1] != 's' || !strcmp(u->scheme, "redis"))
 		return 0;

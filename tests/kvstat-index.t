@@ -1,0 +1,82 @@
+#!/bin/sh
+# The index: made, compared, written out, read in, from a store and from others' logs.
+. "${0%/*}/lib.sh"
+need /usr/bin/python3
+
+kvget 'gen:tiny?tokens=2048&seed=3' 2>/dev/null | kvput "$tmp/kv" 2>/dev/null
+ok 'rebuild'			kvstat index rebuild "$tmp/kv"
+ok 'what was rebuilt is right'	kvstat index verify "$tmp/kv"
+kvstat index export "$tmp/kv" >"$tmp/a"
+is 'an entry a chunk'		"$(wc -l <"$tmp/a")" 8
+ok 'chains are known: one root, parents and depths' /usr/bin/python3 - "$tmp/a" <<'PY'
+import json, sys
+v = [json.loads(l) for l in open(sys.argv[1])]
+by = {x["hash"]: x for x in v}
+assert len(by) == 8 and all(x["schema"] == "kv.index/1" for x in v)
+assert sum(x["parent"] == "-" for x in v) == 1
+for x in v:
+    if x["parent"] != "-":
+        assert by[x["parent"]].get("depth", 0) == x.get("depth", 0) - 1, x
+PY
+ok 'the state directory has it'	sh -c "ls '$tmp'/xdg/kvtools/index/*.db"
+ok 'another spelling of the place' sh -c "cd '$tmp' && kvstat index verify ./kv/ && kvstat index verify file:kv"
+
+# objects come and go
+victim=$(find "$tmp/kv" -name '*.safetensors' | sort | head -n 1)
+mv "$victim" "$tmp/victim"
+ok 'what is gone shows'		sh -c "kvstat index verify '$tmp/kv' -o tsv >'$tmp/out'; [ \$? -eq 1 ] && grep -q '	gone	' '$tmp/out'"
+ok 'rebuild forgets it'		sh -c "kvstat index rebuild '$tmp/kv' 2>&1 | grep -q '7 entries, 1 forgotten'"
+mv "$tmp/victim" "$victim"
+ok 'what is new shows'		sh -c "kvstat index verify '$tmp/kv' -o tsv >'$tmp/out'; [ \$? -eq 1 ] && grep -q '	unknown	' '$tmp/out'"
+ok 'rebuild finds it'		kvstat index rebuild "$tmp/kv"
+
+# uses, from logs
+name=${victim#"$tmp/kv/"}
+printf '{"schema":"kv.access/1","time":"2026-05-06T07:08:09Z","name":"%s","n":5}\n' "$name" >"$tmp/log"
+ok 'import of our own log'	kvstat index import "$tmp/kv" "$tmp/log"
+ok 'and from a pipe'		sh -c "kvstat index import '$tmp/kv' <'$tmp/log'"
+ok 'uses are added'		sh -c "kvstat index export '$tmp/kv' | grep '\"hits\":10'"
+ok 'uses outlive a rebuild'	sh -c "kvstat index rebuild '$tmp/kv' && kvstat index export '$tmp/kv' | grep '\"hits\":10'"
+ok 'a line of nonsense is 3'	sh -c "{ cat '$tmp/log'; echo nonsense; } | kvstat index import '$tmp/kv'; [ \$? -eq 3 ]"
+ok 'nothing but nonsense is 4'	sh -c "echo nonsense | kvstat index import '$tmp/kv'; [ \$? -eq 4 ]"
+ok 'no such log form is 2'	status 2 kvstat index import --log apache "$tmp/kv" "$tmp/log"
+hash=$(kvstat index export "$tmp/kv" | sed -n 's/.*"hash":"\([0-9a-f]*\)","parent":"-".*/\1/p')
+printf '{"timestamp":1.5,"model_name":"m","chunk_hashes":["0x%s","0x1234"]}\n' "$hash" >"$tmp/lookup"
+ok 'lookups by hash'		sh -c "kvstat index import '$tmp/kv' '$tmp/lookup' 2>&1 | grep -q '1 uses are of chunks'"
+
+# a bucket's log, read without the bucket
+log='{"bucket":"kv","time":"2026-02-03T04:05:06.7Z","operation":"get_obj","uri":"GET /kv/p/m%40x HTTP/1.1","http_status":"200","object_size":9}'
+ok 'radosgw operations log'	sh -c "echo '[$log,' | kvstat index import s3://kv/p --log rgw"
+is 'the object is noted'	"$(kvstat index export s3://kv/p | sed 's/,"accessed".*//')" '{"schema":"kv.index/1","name":"m@x","size":0'
+
+# an index is no truth: it may be lost
+db=$(kvstat -q index verify "$tmp/kv" 2>/dev/null; grep -l "$tmp/kv" "$tmp"/xdg/kvtools/index/*.db | head -n 1)
+ok 'written out and read in again' sh -c "kvstat index export '$tmp/kv' >'$tmp/a' &&
+	kvstat index import '$tmp/kv' --index '$tmp/other.db' '$tmp/a' &&
+	kvstat index export '$tmp/kv' --index '$tmp/other.db' | cmp - '$tmp/a'"
+ok 'the index of another store is 2' sh -c "kvstat index export s3://other/kv --index '$tmp/other.db'; [ \$? -eq 2 ]"
+for suffix in '' -wal -shm; do
+	[ -e "$db$suffix" ] && dd if=/dev/urandom of="$db$suffix" bs=4096 count=2 conv=notrunc 2>/dev/null
+done
+ok 'a damaged one is 4, and says what to do' sh -c "kvstat index export '$tmp/kv' 2>'$tmp/said'; [ \$? -eq 4 ] && grep -q 'index rebuild' '$tmp/said'"
+ok 'which helps'		kvstat index rebuild "$tmp/kv"
+ok 'none yet is 1'		status 1 kvstat index export "$tmp/never"
+
+# the same history in Redis gives the same plan
+if command -v redis-server >/dev/null; then
+	# shellcheck source=tests/server/redis.sh
+	. "$here/server/redis.sh"
+	redis_start ix
+	url=redis://127.0.0.1:$redis_port
+	kvstat index export "$tmp/kv" >"$tmp/a"
+	ok 'an index in Redis'	sh -c "kvstat index import '$tmp/kv' --index $url '$tmp/a' && kvstat index export '$tmp/kv' --index $url | cmp - '$tmp/a'"
+	ok 'rebuild and verify there' sh -c "kvstat index rebuild '$tmp/kv' --index $url && kvstat index verify '$tmp/kv' --index $url"
+	ok 'the same plan from both' sh -c "
+		for w in auto $url; do
+			kvevict -n '$tmp/kv' --max-size 50% --policy lru --min-age 0 --max-delete 100% --index \$w >'$tmp/plan.'\${w%%:*} || exit 1
+		done
+		[ -s '$tmp/plan.auto' ] && cmp '$tmp/plan.auto' '$tmp/plan.redis'"
+	redis_stop ix
+	ok 'a server that is gone is 5' status 5 kvstat index export "$tmp/kv" --index "$url"
+fi
+finish
