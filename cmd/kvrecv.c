@@ -22,6 +22,7 @@ enum { INTO = OPT_FIRST, HAVE, REPLACE, SENDERS, TOKENS, ALGO, CHUNK_TOKENS, CHU
 
 #define RETURN_S 30.0	/* a sender that was cut and retries is waited for */
 #define HAVE_MAX 16
+#define PEER_MEM_DEFAULT (128u << 20)	/* more than a long fast link holds; few blocks stay warm */
 
 static const struct opt options[] = {
 	{ INTO, "into", "STORE", "put chunks there instead of writing a stream", "DIR" },
@@ -32,7 +33,7 @@ static const struct opt options[] = {
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
 	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
 	{ CHUNK_MAX, "chunk-max", "SIZE", "the largest chunk that is taken", NULL },
-	{ PEER_MEM, "peer-mem", "SIZE", "memory for one sender at a time (default --mem)", NULL },
+	{ PEER_MEM, "peer-mem", "SIZE", "on its way from one sender at a time (default 128M)", NULL },
 	{ STALL, "stall-timeout", "TIME", "drop a sender that holds memory and sends nothing "
 		"(default 5m)", NULL },
 	PEER_OPTIONS,
@@ -406,6 +407,8 @@ main(int argc, char **argv)
 	tool_start("kvrecv");
 	while ((c = opts_next(argc, argv, &usage)) != -1)
 		option(c);
+	if (!peer.wire.peer_max)
+		peer.wire.peer_max = PEER_MEM_DEFAULT;
 	if (!peer.listen && optind == argc)
 		opts_bad("from whom? kvrecv --listen ADDR, or kvrecv PEER");
 	if (peer.listen && optind < argc)

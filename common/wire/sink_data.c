@@ -49,7 +49,7 @@ grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
 	if (!sum)
 		return -1;
 	pthread_mutex_lock(&f->lock);
-	while (!f->failed && most && s->granted && s->granted + size > most)
+	while (!f->failed && most && s->granted >= most)
 		fate_wait(f);
 	rc = f->failed;
 	pthread_mutex_unlock(&f->lock);

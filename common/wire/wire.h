@@ -27,7 +27,8 @@ struct wire_opts {
 	uint64_t bwlimit;		/* source: bytes a second; 0: none */
 	int layers;			/* source: order of layers, see kvwire(5) */
 	uint64_t chunk_max;		/* sink: the largest chunk taken */
-	uint64_t peer_max;		/* sink: bytes granted to one peer; 0: the pool */
+	uint64_t peer_max;		/* sink: bytes on their way from one peer, before the last
+					 * grant; 0: what the pool has. Few blocks stay warm. */
 	double stall_s;			/* sink: granted, and nothing came for so long: dropped */
 	unsigned jobs;			/* source: loads at once; sink: stores at once */
 	/* A line for people: fallback, reconnect. Any thread. May be NULL. */
