@@ -493,5 +493,9 @@ wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, s
 		wire_part(&o->link);
 	}
 	free(o);
+	if (rc == 0 && s->ended_why.kind) {
+		*e = s->ended_why;
+		rc = -1;
+	}
 	return rc;
 }

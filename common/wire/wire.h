@@ -76,8 +76,9 @@ int wire_source_open(struct wire_source **out, const struct wire_feed *f, const 
 /* What is not settled is given to done() as failed, with why. */
 void wire_source_close(struct wire_source *s, const struct err *why);
 /* One session over c, whose TLS is up; c stays the caller's. 0: everything is settled (failed
- * chunks were told to done()). -1: broken; wire_source_run() may be called again with another
- * connection if e's kind is ERR_TEMP. door: see below, NULL when c was dialled. */
+ * chunks were told to done()). -1: the feed ended badly (its error), or the session broke:
+ * it may be called again with another connection if e's kind is ERR_TEMP. door: see below,
+ * NULL when c was dialled. */
 struct wire_door;
 int wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, struct err *e);
 const struct wire_totals *wire_source_totals(const struct wire_source *s);

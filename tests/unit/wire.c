@@ -487,8 +487,10 @@ source_breaks(void **state)
 
 	(void)state;
 	start(&s, "127.0.0.1:0", &conn);
-	assert_int_equal(push(&s, &f, &conn, 0, NULL, &e), 0);
+	assert_int_equal(push(&s, &f, &conn, 0, NULL, &e), -1);
 	stop(&s);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	assert_int_equal(f.done[WIRE_END_SENT], 6);
 	assert_int_equal(s.keep.n, 6);
 	assert_int_equal(s.rc, -1);
 	assert_int_equal(s.e.kind, ERR_CORRUPT);
