@@ -33,7 +33,7 @@ static const struct opt options[] = {
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
 	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
 	{ CHUNK_MAX, "chunk-max", "SIZE", "the largest chunk that is taken", NULL },
-	{ PEER_MEM, "peer-mem", "SIZE", "on its way from one sender at a time (default 128M)", NULL },
+	{ PEER_MEM, "peer-mem", "SIZE", "under way from one sender (default 128M)", NULL },
 	{ STALL, "stall-timeout", "TIME", "drop a sender that holds memory and sends nothing "
 		"(default 5m)", NULL },
 	PEER_OPTIONS,

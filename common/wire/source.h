@@ -79,6 +79,8 @@ void out_unbusy(struct out *o, uint32_t id);
 /* The source cannot deliver a chunk that the sink waits for; lock not held. */
 void out_give_up(struct out *o, uint32_t id, const struct err *why);
 
+/* Thread that hears the sink, until the totals or the end of the connection. */
+void *out_hear(void *arg);
 /* Threads that load and send. */
 int out_start(struct out *o, struct err *e);
 void out_join(struct out *o);
