@@ -21,7 +21,7 @@
 #define PAYLOAD (2u * LAYERS * TOKENS * 2 * 64 * 2)
 
 static struct pool *pool;
-static struct conn_opts conn = { .timeout_s = 5, .connect_s = 3 };
+static struct conn_opts conn = { .timeout_s = 60, .connect_s = 30 };
 static const unsigned char psk[] = "a shared secret of some length";
 
 /* ---- chunks ---- */
