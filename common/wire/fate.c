@@ -77,21 +77,13 @@ fate_fail_locked(struct wire_fate *f, const struct err *why)
 }
 
 void
-fate_fail_lane(struct wire_fate *f, const struct err *why)
+fate_fail(struct wire_fate *f, const struct err *why)
 {
 	double until = clock_mono() + 1.0;
 
 	pthread_mutex_lock(&f->lock);
 	while (why->kind == ERR_TEMP && !f->failed && clock_mono() < until)
 		fate_wait(f);
-	fate_fail_locked(f, why);
-	pthread_mutex_unlock(&f->lock);
-}
-
-void
-fate_fail(struct wire_fate *f, const struct err *why)
-{
-	pthread_mutex_lock(&f->lock);
 	fate_fail_locked(f, why);
 	pthread_mutex_unlock(&f->lock);
 }

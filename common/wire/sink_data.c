@@ -224,7 +224,7 @@ receive(void *arg)
 	struct err e;
 
 	if (lane_recv(fabric_lane(l->in->link.f, l->index), &in, &e) < 0)
-		fate_fail_lane(&l->in->fate, &e);
+		fate_fail(&l->in->fate, &e);
 	return NULL;
 }
 

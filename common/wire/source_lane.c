@@ -219,7 +219,7 @@ sender(void *arg)
 	if (rc == 0)
 		rc = lane_finish(l, &e);	/* of a failed session: shut, and nobody hears */
 	if (rc < 0)
-		fate_fail_lane(&o->fate, &e);
+		fate_fail(&o->fate, &e);
 	return NULL;
 }
 

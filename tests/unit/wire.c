@@ -21,7 +21,7 @@
 #define PAYLOAD (2u * LAYERS * TOKENS * 2 * 64 * 2)
 
 static struct pool *pool;
-static struct conn_opts conn = { .timeout_s = 60, .connect_s = 30 };
+static struct conn_opts conn = { .timeout_s = 20, .connect_s = 10 };
 static const unsigned char psk[] = "a shared secret of some length";
 
 /* ---- chunks ---- */
@@ -336,7 +336,7 @@ push(const struct server *to, struct feed *f, const struct conn_opts *c, int lay
 	struct wire_feed feed = { .ctx = f, .next = feed_next, .done = feed_done,
 	    .load = f->how == 2 ? feed_load : NULL, .unload = feed_unload };
 	struct push p = { .opts = { .conn = c, .pool = pool, .transports = 3, .retries = 3,
-	    .jobs = 3, .lanes = 2, .layers = layers, .reconnect = 1 } };
+	    .jobs = 3, .lanes = 2, .layers = layers } };
 	struct wire_dial d = { .addr = &to->addr, .opts = &p.opts, .ctx = &p, .run = push_run,
 	    .progress = push_progress, .transport = push_transport };
 	int rc;
