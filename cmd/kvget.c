@@ -286,6 +286,8 @@ run(void)
 	int filter = o.n_from == 1 && copy_is_file(o.from[0]), foreign = 0, fd;
 
 	o.store.conf = opts_conf;
+	if (filter && (o.pick.chain || o.pick.limit || o.pick.order))
+		opts_bad("--chain, --limit and --sort need a store, not a stream");
 	if (filter)
 		from = copy_source(o.from[0]);
 	else if (pick_open_tiers(tiers, &n, o.from, o.n_from, &o.store, o.geometry, &e) < 0 ||

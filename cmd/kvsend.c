@@ -32,8 +32,8 @@ static const struct opt options[] = {
 	{ LIMIT, "limit", "SIZE", "no more than this", NULL },
 	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size",
 		"chain newest oldest size" },
-	{ ORDER, "order", "ORDER", "on the wire: chain (default), or layer: layers of several "
-		"chunks side by side", "chain layer" },
+	{ ORDER, "order", "ORDER", "chain (default), or layer: several chunks "
+		"side by side", "chain layer" },
 	{ REPLICATE, "replicate", NULL, "several PEERs: all chunks to each (default)", NULL },
 	{ SHARD, "shard", NULL, "several PEERs: each rank's chunks to one of them", NULL },
 	{ GEOMETRY, "geometry", "MODEL", "of bodies in other engines' stores", NULL },

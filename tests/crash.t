@@ -8,7 +8,7 @@ kills=${KVTOOLS_KILLS:-60}
 
 killed() {
 	i=0
-	while [ $i -lt "$kills" ]; do
+	while [ "$i" -lt "$kills" ]; do
 		kvput -q s a.kv &
 		sleep "0.0$(awk -v s="$i" 'BEGIN{srand(s); printf "%02d", rand()*45}')"
 		kill -9 $! 2>/dev/null
@@ -27,7 +27,7 @@ find s -name '.*.tmp' -exec touch -d '1 hour ago' {} +
 ok '--sweep removes what they left' sh -c "kvput -q --sweep s a.kv && ! find s -name '*.tmp' | grep -q ."
 
 i=0
-while [ $i -lt 100 ]; do
+while [ "$i" -lt 100 ]; do
 	kvput -q -j1 many a.kv 2>>errors &
 	i=$((i + 1))
 done

@@ -11,6 +11,6 @@ for source in "$here"/fuzz/*.c; do
 		skip "$name has no corpus"
 		continue
 	fi
-	ok "$name: $(find "$corpus" -type f | wc -l) inputs" "${KVTOOLS_OUT:-out}/fuzz/$name" "$corpus"
+	ok "$name: $(find "$corpus" -type f | wc -l) inputs" "$KVTOOLS_OUT/fuzz/$name" "$corpus"
 done
 finish

@@ -5,16 +5,16 @@ need make
 
 cd "$here/.." || exit 1
 # The programs are built already: nothing but copying happens here, with the same settings.
-quietly() { MAKEFLAGS='' make -s O="${KVTOOLS_OUT:-out}" DESTDIR="$tmp/dest dir" PREFIX=/usr "$@"; }
+quietly() { MAKEFLAGS='' make -s O="$KVTOOLS_OUT" DESTDIR="$tmp/dest dir" PREFIX=/usr "$@"; }
 dest="$tmp/dest dir"
 all_of() { (cd "$dest" && find . "$@" | sort); }
 
 ok 'make install' quietly install
-for tool in "${KVTOOLS_OUT:-out}"/kv*; do
-	[ -f "$tool" ] && [ -x "$tool" ] || continue
+for tool in "$KVTOOLS_OUT"/kv*; do
+	[ -f "$tool" ] || continue
 	tool=${tool##*/}
 	ok "$tool runs" sh -c "'$dest/usr/bin/$tool' --version | grep -q '^$tool '"
-	ok "$tool has its page" test -f "$dest/usr/share/man/man1/$tool.1"
+	[ ! -f "man/$tool.1" ] || ok "$tool has its page" test -f "$dest/usr/share/man/man1/$tool.1"
 	ok "$tool: completion of bash" grep -q "complete .*$tool" "$dest/usr/share/bash-completion/completions/$tool"
 	ok "$tool: completion of zsh" grep -q "^#compdef $tool" "$dest/usr/share/zsh/site-functions/_$tool"
 	ok "$tool: completion of fish" grep -q "^complete -c $tool" "$dest/usr/share/fish/vendor_completions.d/$tool.fish"

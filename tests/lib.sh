@@ -8,13 +8,16 @@
 # $tmp is a scratch directory, $here is tests/, $golden is tests/golden.
 
 here=$(cd "${0%/*}" && pwd)
+# shellcheck disable=SC2034	# for those who source this
 golden=$here/golden
-[ -z "${KVTOOLS_OUT:-}" ] || PATH=$KVTOOLS_OUT:$PATH
+export KVTOOLS_OUT="${KVTOOLS_OUT:-${here%/*}/out}"
+PATH=$KVTOOLS_OUT:$PATH
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/kvtools.XXXXXX")
 export XDG_CONFIG_HOME="$tmp/xdg" XDG_STATE_HOME="$tmp/xdg" XDG_CACHE_HOME="$tmp/xdg" LC_ALL=C
 tap_n=0
 tap_bad=0
 at_exit=''
+# shellcheck disable=SC2154	# rc is set where the trap runs
 trap 'rc=$?; eval "$at_exit"; chmod -R u+w "$tmp" 2>/dev/null; rm -rf "$tmp"; exit $rc' EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
