@@ -6,7 +6,7 @@
 packages_of() {
 	case $1 in
 	build) echo gcc libc6-dev make pkg-config libcurl4-openssl-dev libssl-dev libzstd-dev \
-		libjansson-dev libxxhash-dev libsqlite3-dev libyaml-dev libinih-dev uthash-dev \
+		libjansson-dev libxxhash-dev libsqlite3-dev libyaml-dev uthash-dev \
 		libibverbs-dev librdmacm-dev ;;
 	test) echo libcmocka-dev perl util-linux time git openssl python3 python3-numpy mandoc \
 		shellcheck redis-server redis-tools python3-redis ceph-mon ceph-osd radosgw \

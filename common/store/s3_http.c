@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -311,8 +310,7 @@ take_handle(struct s3 *s, struct err *e)
 		h->curl = curl_easy_init();
 	if (!h || !h->curl) {
 		free(h);
-		errno = ENOMEM;
-		err_sys(e, "connection");
+		err_set(e, ERR_USAGE, "libcurl will not start: is libcurl.so.4 here?");
 		return NULL;
 	}
 	set_once(s, h->curl);

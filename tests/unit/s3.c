@@ -18,6 +18,8 @@
 /* The S3 back end against tests/server/s3hostile.py, which checks signatures by its own code. */
 
 #define SIZE 300000
+#define LIFE 3		/* seconds that issued keys are good */
+#define LIFE_TEXT "3"
 
 static pid_t server;
 static int server_in = -1;
@@ -495,6 +497,31 @@ services(void **state)
 	unlink(path);
 }
 
+/* Keys that end are renewed: by their time, and when the server will not have them. */
+static void
+renewed(void **state)
+{
+	char url[128];
+	struct store *s;
+	struct err e;
+	(void)state;
+
+	unsetenv("AWS_ACCESS_KEY_ID");
+	snprintf(url, sizeof(url), "%s/creds", endpoint);
+	setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url, 1);
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token", 1);
+	s = the_bucket("c");
+	good(s, "first");
+	assert_int_equal(clock_sleep(LIFE + 1, &e), 0);
+	good(s, "second");
+	good(s, "fexpired-1");
+	/* Nothing better to be had, and these still good: they stay in use. */
+	setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "wrong", 1);
+	good(s, "third");
+	unsetenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+	store_close(s);
+}
+
 static void
 assumed_role(void **state)
 {
@@ -574,7 +601,7 @@ start_server(void **state)
 		dup2(in[0], 0);
 		dup2(out[1], 1);
 		close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-		execl("tests/server/s3hostile.py", "s3hostile.py", (char *)NULL);
+		execl("tests/server/s3hostile.py", "s3hostile.py", "--life", LIFE_TEXT, (char *)NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -608,7 +635,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(objects), T(list_and_delete), T(transient_failures), T(lasting_failures),
 		T(cannot_open), T(keys_that_fail), T(listings), T(region_of_bucket), T(parts),
-		T(locks), T(lifecycles), T(services), T(assumed_role), T(stopped), T(slow_lane),
+		T(locks), T(lifecycles), T(services), T(renewed), T(assumed_role), T(stopped), T(slow_lane),
 	};
 
 	if (access("/usr/bin/python3", X_OK) < 0) {
