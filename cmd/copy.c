@@ -94,16 +94,22 @@ tensor_source(const char *path)
 }
 
 int
-copy_export(struct sink **out, const char *path, const char *form, struct err *e)
+copy_export(struct sink **out, const char *path, const char *form, const char *layout,
+	struct err *e)
 {
+	int folder = !strcmp(form, "vllm-example");
 	struct tensor_opts o;
 	size_t n = strlen(path), k = strlen(form);
 
-	if (strcmp(form, "safetensors") != 0 && strcmp(form, "npy") != 0)
-		return err_set(e, ERR_USAGE, "--export '%.20s': safetensors or npy", form);
-	if (n <= k || strcmp(path + n - k, form) != 0 || path[n - k - 1] != '.')
+	if (strcmp(form, "safetensors") != 0 && strcmp(form, "npy") != 0 && !folder)
+		return err_set(e, ERR_USAGE, "--export '%.20s': safetensors, npy or vllm-example",
+			form);
+	if (!folder && (n <= k || strcmp(path + n - k, form) != 0 || path[n - k - 1] != '.'))
 		return err_set(e, ERR_USAGE, "-O '%.200s': should end in .%s", path, form);
-	return import_opts(&o, e) < 0 ? -1 : sink_tensor(out, path, &o, e);
+	if (import_opts(&o, e) < 0)
+		return -1;
+	o.layout = layout ? layout_parse(layout) : LAYOUT_NONE;
+	return sink_tensor(out, path, &o, e);
 }
 
 struct flow_step *

@@ -17,8 +17,10 @@ struct copy_import {
 };
 extern struct copy_import copy_import;
 
-/* A sink that makes a tensor file (form "safetensors" or "npy") at path. */
-int copy_export(struct sink **out, const char *path, const char *form, struct err *e);
+/* A sink that makes a tensor file at path (form "safetensors" or "npy"), or below it a folder
+ * of vLLM's example connector ("vllm-example") of a generation (layout; NULL otherwise). */
+int copy_export(struct sink **out, const char *path, const char *form, const char *layout,
+	struct err *e);
 
 /* Step that names chunks by algo "to", from --tokens, --algo and --chunk-tokens; to NULL: by the
  * algorithm they have, which gives place and parent to chunks whose store does not tell

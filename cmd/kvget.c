@@ -18,8 +18,8 @@
 #include "tool.h"
 
 enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT_FILE, FILL,
-	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT, TO_TP, TO_DTYPE, TO_SCALE, RENAME, FROM,
-	MAX_TIME };
+	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT, TO_TP, TO_DTYPE, TO_SCALE, TO_LAYOUT, RENAME,
+	FROM, MAX_TIME };
 
 static const struct opt options[] = {
 	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole",
@@ -45,8 +45,10 @@ static const struct opt options[] = {
 	{ FILL, "fill", "STORE", "put them into this store; a stream too only with -O", "DIR" },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
 	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
-	{ EXPORT, "export", "FORM", "one chain as a tensor file: safetensors or npy (with -O)",
-		"safetensors npy" },
+	{ EXPORT, "export", "FORM", "one chain as tensors, to -O: safetensors, npy, vllm-example",
+		"safetensors npy vllm-example" },
+	{ TO_LAYOUT, "to-layout", "WORD", "of such folders: g1-nhd, g2-nhd or g3-nhd",
+		"g1-nhd g2-nhd g3-nhd" },
 	{ GEOMETRY, "geometry", "MODEL", "of tensor files and bare bodies: a model, config.json",
 		NULL },
 	{ TAIL, "tail", NULL, "keep the tail that fills no chunk (tensor files)", NULL },
@@ -71,7 +73,7 @@ static struct {
 	struct select sel;
 	struct pick pick;
 	struct store_opts store;
-	const char *compress, *file, *fill, *geometry, *export, *rename;
+	const char *compress, *file, *fill, *geometry, *export, *rename, *layout;
 	uint64_t to_tp;
 	enum dtype to_dtype;
 	double to_scale;
@@ -126,6 +128,7 @@ option(int c)
 		break;
 	case RENAME: o.rename = opts_arg; break;
 	case EXPORT: o.export = opts_arg; break;
+	case TO_LAYOUT: o.layout = opts_arg; break;
 	case TAIL: copy_import.tail = 1; break;
 	}
 	if (rc < 0)
@@ -191,7 +194,7 @@ open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
 
 	*fd = STDOUT_FILENO;
 	if (o.export)
-		return o.file ? copy_export(to, o.file, o.export, e) :
+		return o.file ? copy_export(to, o.file, o.export, o.layout, e) :
 			err_set(e, ERR_USAGE, "--export needs -O FILE");
 	if (opts_common.dry && !o.fill)
 		o.fill = "null:";

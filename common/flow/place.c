@@ -100,7 +100,9 @@ choose(struct place *p, const struct uri *u, int write, struct err *e)
 		return err_set(e, ERR_USAGE, "dialect '%.40s': no such dialect (see kvurl(7))",
 			word);
 	if (write && !(dialect_flags(p->dialect) & (DIALECT_WRITES | DIALECT_NATIVE)))
-		return err_set(e, ERR_USAGE, "dialect '%s' cannot be written", word);
+		return err_set(e, ERR_USAGE, "dialect '%s' cannot be written%s", word,
+			dialect_flags(p->dialect) & DIALECT_EXPORT ?
+			", but exported: kvget --export" : "");
 	return 0;
 }
 
