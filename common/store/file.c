@@ -222,8 +222,11 @@ file_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct s
 	rc = plan_read(fd, off, len, g, &direct, &n, e);
 	if (rc == 0)
 		rc = read_pieces(fd, off, n, g, e);
-	if (rc < 0)
+	if (rc < 0) {
 		err_in(e, "'%s'", name);
+		if (e && e->sys == EISDIR)	/* a directory is no object */
+			e->kind = ERR_ABSENT;
+	}
 	close(fd);
 	return rc;
 }
