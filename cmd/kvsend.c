@@ -11,13 +11,14 @@
 #include "metrics.h"
 #include "opts.h"
 #include "out.h"
+#include "kvsend/bench.h"
 #include "kvsend/inputs.h"
 #include "peer_opts.h"
 #include "select_opts.h"
 #include "tool.h"
 
 enum { FROM = OPT_FIRST, CHAIN, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, ORDER, REPLICATE, SHARD,
-	GEOMETRY };
+	GEOMETRY, BENCH, LATENCY, SIZE };
 
 #define RETURN_S 30.0	/* a receiver that was cut and retries is waited for */
 #define PEERS_MAX 64
@@ -37,6 +38,9 @@ static const struct opt options[] = {
 	{ REPLICATE, "replicate", NULL, "several PEERs: all chunks to each (default)", NULL },
 	{ SHARD, "shard", NULL, "several PEERs: each rank's chunks to one of them", NULL },
 	{ GEOMETRY, "geometry", "MODEL", "of bodies in other engines' stores", NULL },
+	{ BENCH, "bench", NULL, "measure the way to a kvrecv, which checks and drops", NULL },
+	{ LATENCY, "latency", NULL, "the same, one chunk at a time", NULL },
+	{ SIZE, "size", "RANGE", "of chunks to measure with (default 64K..64M)", NULL },
 	PEER_OPTIONS,
 	{ 0, NULL, NULL, NULL, NULL },
 };
@@ -59,6 +63,8 @@ static void chunk_failed(void *ctx, const struct err *why);
 
 static const char *peers[PEERS_MAX];
 static unsigned n_peers;
+static int bench;			/* 1: --bench, 2: --latency */
+static const char *bench_sizes = "64K..64M";
 static struct what o = { .failed = chunk_failed };
 
 /* A peer that we send to. */
@@ -111,6 +117,9 @@ option(int c)
 	case REPLICATE: o.shard = 0; break;
 	case SHARD: o.shard = 1; break;
 	case GEOMETRY: o.geometry = opts_arg; break;
+	case BENCH: bench = 1; break;
+	case LATENCY: bench = 2; break;
+	case SIZE: bench_sizes = opts_arg; break;
 	}
 	if (rc < 0)
 		opts_die(&e);
@@ -406,6 +415,7 @@ main(int argc, char **argv)
 {
 	double began = clock_mono();
 	struct buf b;
+	struct err e;
 	int c;
 
 	tool_start("kvsend");
@@ -416,7 +426,13 @@ main(int argc, char **argv)
 	operands(argv + optind, argc - optind);
 	peer_ready(n_peers ? peers[0] : NULL);
 	peer.wire.bwlimit = opts_common.bwlimit;
-	if (opts_common.dry)
+	if (bench && peer.listen)
+		opts_bad("--bench and --latency go to a kvrecv that listens");
+	if (bench && bench_run(peers[0], bench_sizes, bench == 2, &e) < 0)
+		tool_fail(&e);
+	else if (bench)
+		;
+	else if (opts_common.dry)
 		dry_run();
 	else if (peer.listen)
 		serve();

@@ -39,7 +39,7 @@ enum wire_type {
 	WIRE_GIVE_UP,	/* source: a wanted chunk cannot be had after all */
 	WIRE_END,	/* source: no more offers */
 	WIRE_TOTALS,	/* sink: everything is settled */
-	WIRE_BYE,	/* source: heard the totals */
+	WIRE_BYE,	/* source: heard the totals; a line for people */
 	WIRE_PING,	/* both: alive */
 };
 
@@ -54,8 +54,9 @@ struct wire_hello {
 };
 #define WIRE_SOURCE 1u		/* flags: this end sends */
 #define WIRE_RETRIES 2u		/* this end connects again if cut */
+#define WIRE_BENCH 4u		/* source: chunks are to be checked and dropped */
 
-struct wire_verdict {		/* refuse, lanes, done, give up, end */
+struct wire_verdict {		/* refuse, lanes, done, give up, end, bye */
 	uint32_t id;
 	uint8_t state;		/* enum wire_state, or for lanes 1: up */
 	uint8_t kind;		/* enum err_kind */

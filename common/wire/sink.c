@@ -127,7 +127,13 @@ hear(struct in *s, const struct wire_msg *m, struct err *e)
 			wire_verdict_err(&v, e);
 		return err_in(e, "peer '%.64s'", s->link.peer.host);
 	case WIRE_BYE:
-		return s->told ? 0 : err_set(e, ERR_CORRUPT, "farewell before the totals");
+		if (!s->told)
+			return err_set(e, ERR_CORRUPT, "farewell before the totals");
+		if (wire_get_verdict(&v, m, e) < 0)
+			return -1;
+		if (*v.text)
+			wire_note(s->opts, "%s", v.text);
+		return 0;
 	default:
 		return err_set(e, ERR_CORRUPT, "message %u out of turn", m->type);
 	}
@@ -181,6 +187,24 @@ run_session(struct in *s, struct err *e)
 	return rc;
 }
 
+/* What a bench measures is the way here: all is wanted, nothing is kept. */
+static int
+want_all(void *ctx, const struct wire_offer *const *o, size_t n, unsigned char *want,
+	struct err *e)
+{
+	(void)ctx, (void)o, (void)e;
+	memset(want, 1, n);
+	return 0;
+}
+
+static int
+drop(void *ctx, struct chunk *c, struct err *e)
+{
+	(void)e;
+	chunk_free(c, ctx);
+	return 0;
+}
+
 /* A run that was cut goes on; another one starts at zero. */
 static void
 enter_run(struct in *s)
@@ -207,6 +231,7 @@ wire_sink_run(const struct wire_sink *k, const struct wire_opts *o, struct conn 
 	struct wire_door *door, struct wire_run *r, struct err *e)
 {
 	struct wire_hello hello = { .window = WIRE_WINDOW, .chunk_max = o->chunk_max };
+	const struct wire_sink bench = { .ctx = o->pool, .choose = want_all, .put = drop };
 	struct in *s = calloc(1, sizeof(*s));
 	int rc = -1;
 
@@ -217,6 +242,8 @@ wire_sink_run(const struct wire_sink *k, const struct wire_opts *o, struct conn 
 	s->run = r;
 	if (wire_meet(&s->link, c, &hello, o, door, e) == 0) {
 		enter_run(s);
+		if (s->link.peer.flags & WIRE_BENCH)
+			s->k = &bench;
 		rc = run_session(s, e);
 		wire_part(&s->link);
 	}

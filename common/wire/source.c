@@ -1,4 +1,5 @@
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,6 +217,18 @@ say_end(struct out *o, struct buf *b, struct err *e)
 	return wire_send(o->link.c, b, e);
 }
 
+static void
+say_bye(struct out *o, struct buf *b)
+{
+	const struct wire_opts *wo = &o->s->opts;
+	struct wire_verdict v = { .state = WIRE_COMPLETE };
+
+	if (wo->farewell)
+		snprintf(v.text, sizeof(v.text), "%s", wo->farewell(wo->farewell_ctx));
+	wire_put_verdict(b, WIRE_BYE, &v);
+	(void)wire_send(o->link.c, b, NULL);
+}
+
 /* Offer all, wait for the totals; the reader and the lanes do the rest. */
 static int
 talk(struct out *o, struct err *e)
@@ -236,10 +249,8 @@ talk(struct out *o, struct err *e)
 		*e = o->fate.why;
 	rc = o->fate.failed ? -1 : 0;
 	pthread_mutex_unlock(&o->fate.lock);
-	if (rc == 0) {
-		wire_put_empty(&b, WIRE_BYE);
-		(void)wire_send(o->link.c, &b, NULL);
-	}
+	if (rc == 0)
+		say_bye(o, &b);
 	buf_free(&b);
 	return rc;
 }
@@ -310,6 +321,8 @@ wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, s
 	memcpy(hello.run, s->run, sizeof(hello.run));
 	if (s->opts.reconnect)
 		hello.flags |= WIRE_RETRIES;
+	if (s->opts.bench)
+		hello.flags |= WIRE_BENCH;
 	if (wire_meet(&o->link, c, &hello, &s->opts, door, e) == 0) {
 		strcpy(s->transport, o->link.transport);
 		s->line = o->link.line;

@@ -31,6 +31,10 @@ struct wire_opts {
 					 * grant; 0: what the pool has. Few blocks stay warm. */
 	double stall_s;			/* sink: granted, and nothing came for so long: dropped */
 	unsigned jobs;			/* source: loads at once; sink: stores at once */
+	int bench;			/* source: the sink is to check chunks and drop them */
+	/* Source: a line for people at the sink, asked for when all is settled. May be NULL. */
+	const char *(*farewell)(void *ctx);
+	void *farewell_ctx;
 	/* A line for people: fallback, reconnect. Any thread. May be NULL. */
 	void (*note)(void *ctx, const char *text);
 	void *note_ctx;
