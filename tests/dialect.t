@@ -133,6 +133,18 @@ ok 'manifest: all good again' kvstat verify lmcache-gds --manifest sums
 sed -i 3s/./z/ sums
 ok 'manifest: damaged itself' status 4 kvstat verify lmcache-gds --manifest sums
 
+# element types
+kvget 'gen:tiny?tokens=512&seed=3' -f -O bf16.kv
+ok '--to-dtype f32' kvget bf16.kv --to-dtype f32 -f -O f32.kv
+ok '--to-dtype: bf16 fits into f32' kvget f32.kv --to-dtype bf16 -f -O back.kv
+ok '--to-dtype: and is what it was' cmp bf16.kv back.kv
+ok '--to-dtype f8_e4m3fn' kvget bf16.kv --to-dtype f8_e4m3fn --to-scale 0.0625 -f -O f8.kv
+is '--to-dtype: the scale goes along' "$(grep -a -o '"[kv]_scale":"0.0625"' f8.kv | wc -l)" 4
+kvget f8.kv --to-dtype f8_e4m3fnuz -f -O fnuz.kv
+ok '--to-dtype: 8 bits to 8 bits and back' kvget fnuz.kv --to-dtype f8_e4m3fn -f -O f8b.kv
+ok '--to-dtype: small numbers are what they were' cmp f8.kv f8b.kv
+ok '--to-dtype: what is no number format' status 2 kvget bf16.kv --to-dtype u8 -f -O no.kv
+
 # tensor files
 for form in safetensors npy; do
 	kvput "t-$form" a.safetensors --tokens a.tokens.json --tail --chunk-tokens 64 --compress zstd

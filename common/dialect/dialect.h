@@ -23,7 +23,8 @@ enum dialect_flags {
 	DIALECT_WRITES	= 2,	/* we can write it so that the engine reads it */
 	DIALECT_SELF	= 4,	/* bodies tell their shape: no geometry needed */
 	DIALECT_LAYOUT	= 8,	/* bodies are engine pages: a layout must be given */
-	DIALECT_EXPORT	= 16,	/* one object holds a whole prompt: written by tensor_export */
+	DIALECT_EXPORT	= 16,	/* one object holds a whole prompt: written by tensor_out */
+	DIALECT_LEARNS	= 32,	/* has DIALECT_CONFIG objects */
 };
 
 /* By word, or by family ("lmcache") with the store's scheme ("file", "s3", "redis", ...)

@@ -153,7 +153,9 @@ open_dialect(struct place *p, const struct uri *u, const struct dialect_opts *hi
 	if (dialect_open(&p->ctx, p->dialect, &o, e) < 0)
 		return -1;
 	p->native = (dialect_flags(p->dialect) & DIALECT_NATIVE) != 0;
-	return p->native ? 0 : store_list(p->store, "", 0, learn_one, p, e);
+	if (!(dialect_flags(p->dialect) & DIALECT_LEARNS))
+		return 0;
+	return store_list(p->store, "", 0, learn_one, p, e);
 }
 
 int
