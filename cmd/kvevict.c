@@ -16,7 +16,7 @@
 
 enum { MAX_SIZE = OPT_FIRST, LOW_WATER, MAX_CHUNKS, TTL, POLICY, COST_ALPHA, MIN_AGE, MIN_KEEP,
 	MAX_DELETE, PIN_FILE, QUOTA_FILE, INCOMPLETE, UNREACHABLE, CORRUPT_FROM, DEMOTE_TO, ALL,
-	YES, LOCK, AUDIT_LOG };
+	LITTER, YES, LOCK, AUDIT_LOG };
 
 static const struct opt options[] = {
 	{ MAX_SIZE, "max-size", "SIZE", "keep no more than this, like 2TB, or 80% of the capacity",
@@ -41,6 +41,7 @@ static const struct opt options[] = {
 		"FILE" },
 	{ ALL, "all", NULL, "delete everything (that is selected)", NULL },
 	{ DEMOTE_TO, "demote-to", "STORE", "copy there and verify before deleting", "DIR" },
+	{ LITTER, "litter", NULL, "sweep what dead writers left, if nothing else", NULL },
 	SELECT_OPTIONS,
 	{ YES, "yes", NULL, "do not ask", NULL },
 	{ LOCK, "lock", NULL, "one run at a time: status 5 when there is another", NULL },
@@ -110,6 +111,7 @@ limit_option(int c, struct evict_want *w, struct err *e)
 	case UNREACHABLE: w->ask |= 1u << EVICT_UNREACHABLE; return 0;
 	case CORRUPT_FROM: w->corrupt_file = opts_arg; return 0;
 	case ALL: w->ask |= 1u << EVICT_ALL; return 0;
+	case LITTER: k.litter = 1; return 0;
 	}
 	return 1;
 }
@@ -242,24 +244,29 @@ tell_doubts(const struct place *p, const struct evict *ev)
 			"written counts as used once");
 }
 
+/* litter NULL: leave it. */
 static int
-evict(struct place *p, struct index *ix, struct store *demote, struct evict_run *r,
-	struct err *e)
+evict(struct place *p, struct index *ix, struct litter *litter, struct store *demote,
+	struct evict_run *r, struct err *e)
 {
 	struct evict *ev = &k.ev;
 
-	if (evict_read(ev, p, ix, opts_common.jobs, e) < 0 || evict_mark(ev, &k.want, e) < 0)
+	if (evict_read(ev, p, ix, opts_common.jobs, e) < 0)
 		return -1;
-	if (evict_plan(ev, &k.want, e) < 0)
+	if (litter && litter_find(litter, ev, k.want.min_age_s, e) < 0)
+		return -1;
+	if (evict_mark(ev, &k.want, e) < 0 || evict_plan(ev, &k.want, e) < 0)
 		return -1;
 	tell_doubts(p, ev);
 	if (confirm(ev, e) < 0)
 		return -1;
 	r->demote = demote;
-	if (!opts_common.dry)
-		return evict_run(ev, r, e);
-	dry_run(r);
-	return 0;
+	if (opts_common.dry)
+		dry_run(r);
+	else if (evict_run(ev, r, e) < 0)
+		return -1;
+	return litter && !r->timed_out ?
+		litter_remove(litter, ev, opts_common.dry, report_litter, &k, e) : 0;
 }
 
 static int
@@ -288,6 +295,7 @@ run(const char *url)
 	struct store *demote = NULL;
 	struct index *ix = NULL;
 	struct place p = { 0 };
+	struct litter litter = { .min_age_s = 0 };
 	int locked = 0;
 	struct err e;
 
@@ -301,7 +309,7 @@ run(const char *url)
 		locked = 1;
 	}
 	if (open_index(&ix, url, &e) < 0 || open_demote(&demote, &e) < 0 ||
-	    evict(&p, ix, demote, &r, &e) < 0)
+	    evict(&p, ix, k.litter || !k.selects ? &litter : NULL, demote, &r, &e) < 0)
 		goto fail;
 	if (r.timed_out || r.count[EVICT_FAILED])
 		tool_mark(ERR_PARTIAL);
@@ -315,6 +323,7 @@ done:
 	report_close(&k, &r);
 	if (index_close(ix, &e) < 0)
 		tool_fail(&e);
+	litter_free(&litter);
 	evict_free(&k.ev);
 	store_close(demote);
 	place_close(&p);

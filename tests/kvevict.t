@@ -77,4 +77,20 @@ kvget -q s "$head2" >/dev/null
 ok 'lru takes the chain that was not used' ev --max-size $((17 * one)) --max-delete 100%
 ok 'the one used is whole' sh -c "kvget -q s --chain $head2 | wc -c | grep -qx $((size + 8192))"
 
+
+# litter: by age, regions only when nobody holds them
+fresh
+mkdir -p s/tiny
+: >s/tiny/.old.host.1.1.tmp; touch -d '1 hour ago' s/tiny/.old.host.1.1.tmp
+: >s/tiny/.new.host.1.1.tmp
+head -c 5000 /dev/zero >s/vllm_offload_dead.mmap; touch -d '1 hour ago' s/vllm_offload_dead.mmap
+head -c 5000 /dev/zero >s/vllm_offload_live.mmap; touch -d '1 hour ago' s/vllm_offload_live.mmap
+ok 'dry sweep' sh -c 'exec 9<s/vllm_offload_live.mmap; kvevict s --litter -n >dry.txt'
+ok 'sweep' sh -c 'exec 9<s/vllm_offload_live.mmap; kvevict s --litter >real.txt'
+ok 'the same lines of litter' cmp dry.txt real.txt
+is 'a temporary and a region' "$(cut -f 1-3 real.txt | tr '\t' ' ')" 'sweep region vllm_offload_dead.mmap
+sweep temporary tiny/.old.host.1.1.tmp'
+ok 'a young temporary stays' test -e s/tiny/.new.host.1.1.tmp
+ok 'a region in use stays' test -e s/vllm_offload_live.mmap
+is 'no chunk was swept' "$(left)" 16
 finish

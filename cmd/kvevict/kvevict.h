@@ -2,6 +2,7 @@
 #define CMD_KVEVICT_H
 
 #include "flow/evict.h"
+#include "flow/evict_litter.h"
 
 /* What kvevict's files share. */
 struct kvevict {
@@ -9,7 +10,7 @@ struct kvevict {
 	struct select select;
 	int selects;			/* an option or a name narrows the selection */
 	const char *demote, *audit;
-	int all, yes, lock, limits;
+	int all, yes, lock, litter, limits;
 	struct evict ev;
 	double seconds;
 };
@@ -18,6 +19,7 @@ struct kvevict {
 int report_open(struct kvevict *k, struct err *e);
 void report_step(void *ctx, const struct plan_step *s, enum evict_state state,
 	const struct err *why);
+litter_told report_litter;
 void report_close(struct kvevict *k, const struct evict_run *r);
 
 #endif

@@ -36,6 +36,7 @@ static const struct out_col cols[COLS] = {
 
 static struct out *out;
 static int audit = -1;
+static uint64_t swept;		/* pieces of litter */
 
 /* Bytes and chunks by reason, for summary and metrics. */
 static struct tally {
@@ -148,6 +149,32 @@ report_step(void *ctx, const struct plan_step *s, enum evict_state state, const 
 		audit_line(k, s, state);
 }
 
+void
+report_litter(void *ctx, const char *name, uint64_t size, const char *what, const struct err *why)
+{
+	union out_value r[COLS];
+	int i;
+
+	(void)ctx;
+	if (why) {
+		tool_fail(why);
+		tool_mark(ERR_PARTIAL);
+		return;
+	}
+	for (i = 0; i < COLS; i++) {
+		if (cols[i].type == OUT_NUMBER)
+			r[i].d = NAN;
+		else
+			r[i].u = cols[i].type == OUT_COUNT ? OUT_NONE : 0;
+	}
+	r[ACTION].s = "sweep";
+	r[REASON].s = what;
+	r[NAME].s = name;
+	r[SIZE].u = size;
+	out_row(out, r);
+	swept++;
+}
+
 static void
 summary_lines(struct kvevict *k, const struct evict_run *r)
 {
@@ -169,6 +196,9 @@ summary_lines(struct kvevict *k, const struct evict_run *r)
 		num_size_text(was, ev->cat.bytes), num_size_text(is, ev->cat.bytes -
 		r->bytes[EVICT_GONE] - r->bytes[EVICT_VANISHED]));
 	buf_free(&b);
+	if (swept)
+		tool_note("%s %" PRIu64 " pieces of litter", opts_common.dry ? "would sweep" :
+			"swept", swept);
 	if (r->count[EVICT_VANISHED] || r->count[EVICT_USED] || r->count[EVICT_KEPT] ||
 	    r->count[EVICT_FAILED])
 		tool_note("vanished %" PRIu64 ", used meanwhile %" PRIu64 ", kept for their "
@@ -207,9 +237,10 @@ summary_json(const struct kvevict *k, const struct evict_run *r)
 	for (t = tallies; t->reason; t++)
 		buf_printf(&b, "%s\"%s\":%" PRIu64, t == tallies ? "" : ",", t->reason, t->n);
 	buf_printf(&b, "},\"chunks_before\":%" PRIu32 ",\"bytes_before\":%" PRIu64
-		",\"young\":%" PRIu64 ",\"pinned\":%" PRIu64 ",\"leased\":%" PRIu64
+		",\"swept\":%" PRIu64 ",\"young\":%" PRIu64 ",\"pinned\":%" PRIu64
+		",\"leased\":%" PRIu64
 		",\"policy\":\"%s\",\"over_limit\":%s,\"timed_out\":%s,\"seconds\":%.3f,"
-		"\"dry_run\":%s", ev->units.n, ev->cat.bytes, ev->young, ev->pinned, ev->leased,
+		"\"dry_run\":%s", ev->units.n, ev->cat.bytes, swept, ev->young, ev->pinned, ev->leased,
 		ev->policy ? policy_name(ev->policy) : "none", ev->plan.short_of ? "true" : "false",
 		r->timed_out ? "true" : "false", k->seconds, opts_common.dry ? "true" : "false");
 	if (buf_text(&b))
@@ -245,6 +276,7 @@ metrics(const struct kvevict *k, const struct evict_run *r)
 	metrics_line(&b, "protected_chunks", NULL,
 		(double)(ev->young + ev->pinned + ev->leased));
 	metrics_line(&b, "over_limit", NULL, ev->plan.short_of);
+	metrics_line(&b, "swept_objects", NULL, (double)swept);
 	if (ev->max_bytes != UINT64_MAX)
 		metrics_line(&b, "limit_bytes", NULL, (double)ev->max_bytes);
 	metrics_end(&b, k->seconds);

@@ -365,7 +365,7 @@ const char *
 evict_reason(const struct evict *ev, const struct plan_step *s)
 {
 	static const char *const words[EVICT_WHYS] = { "asked", "all", "named", "corrupt",
-		"incomplete", "unreachable", "dead" };
+		"incomplete", "unreachable", "half", "dead" };
 
 	if (s->reason == PLAN_ASKED)
 		return words[ev->why[s->entry]];

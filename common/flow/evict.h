@@ -22,6 +22,7 @@ enum evict_why {		/* why a unit is asked to go, whatever the limits */
 	EVICT_CORRUPT,
 	EVICT_INCOMPLETE,	/* ranks are missing */
 	EVICT_UNREACHABLE,	/* a chunk before it in its chain is not there */
+	EVICT_HALF,		/* data that is useless without its other object */
 	EVICT_DEAD,		/* written by an engine that cannot find it any more */
 	EVICT_WHYS
 };
