@@ -246,6 +246,11 @@ passes(struct making *m)
 		pass(m, PLAN_SIZE, over_size);
 	if (p->left_chunks > w->max_chunks)
 		pass(m, PLAN_CHUNKS, over_chunks);
+	/* what had to go and could not, because something hung on it that is gone now: or the
+	 * next run would find it */
+	pass(m, PLAN_ASKED, asked);
+	pass(m, PLAN_EXPIRED, expired);
+	pass(m, PLAN_TTL, idle);
 	p->short_of = p->left_bytes > w->max_bytes || p->left_chunks > w->max_chunks;
 	for (size_t t = 0; t < w->nquotas; t++) {
 		const struct plan_quota *q = &w->quotas[t], *held = &m->held[t];
