@@ -139,7 +139,8 @@ join_head(struct evict *ev, uint32_t unit, const struct cat_head *h)
 {
 	struct plan_entry *v = &ev->v[unit];
 
-	if (h->state)		/* damaged or gone: it has no place in a chain */
+	/* gone, or its header is damaged: it has no place in a chain */
+	if (h->state && !h->parent.len)
 		return;
 	/* names taken over from elsewhere have no parent that is known */
 	if (h->parent.len || h->first_token == 0)

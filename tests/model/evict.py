@@ -263,7 +263,8 @@ class World:
                 raise Bad(f'idle for longer than the ttl, and there: {stuck}')
         sizes = {k[1][:12]: u['size'] for k, u in before.items()}
         last = lines[-1] if lines else None
-        if last and last[1] == o['--policy'] and '--max-size' in o and '--max-chunks' not in o:
+        # (the policy ttl has the same word as the time to live)
+        if last and last[1] == o['--policy'] != 'ttl' and '--max-size' in o and '--max-chunks' not in o:
             low = int(int(o['--max-size']) * int(o.get('--low-water', '100%')[:-1]) / 100)
             if left + sizes[last[2]] <= low - 1:
                 raise Bad(f'{last[2]} need not have gone: {left} left, low water {low}')
