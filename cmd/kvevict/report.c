@@ -83,7 +83,7 @@ row(const struct kvevict *k, const struct plan_step *s)
 	r[SIZE].u = v->bytes;
 	r[USED].i = (int64_t)used;
 	r[HITS].u = ev->knows_hits ? v->hits : OUT_NONE;
-	r[SCORE].d = s->score;
+	r[SCORE].d = ev->steady ? s->score : NAN;	/* dry runs and real runs agree */
 	r[HASH].s = key_hash_hex(hex, units_hash(u, s->entry));
 	r[MODEL].s = g->model;
 	r[DTYPE].s = *g->dtype ? g->dtype : NULL;
@@ -239,8 +239,8 @@ summary_json(const struct kvevict *k, const struct evict_run *r)
 	buf_printf(&b, "},\"chunks_before\":%" PRIu32 ",\"bytes_before\":%" PRIu64
 		",\"swept\":%" PRIu64 ",\"young\":%" PRIu64 ",\"pinned\":%" PRIu64
 		",\"leased\":%" PRIu64 ",\"policy\":\"%s\",\"over_limit\":%s,"
-		"\"timed_out\":%s,\"seconds\":%.3f,\"dry_run\":%s", ev->units.n, ev->cat.bytes, swept, ev->young, ev->pinned,
-		ev->leased, ev->policy ? policy_name(ev->policy) : "none",
+		"\"timed_out\":%s,\"seconds\":%.3f,\"dry_run\":%s", ev->units.n,
+		ev->cat.bytes, swept, ev->young, ev->pinned, ev->leased, ev->policy ? policy_name(ev->policy) : "none",
 		ev->plan.short_of ? "true" : "false", r->timed_out ? "true" : "false", k->seconds,
 		opts_common.dry ? "true" : "false");
 	if (buf_text(&b))

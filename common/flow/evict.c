@@ -230,6 +230,7 @@ evict_mark(struct evict *ev, const struct evict_want *w, struct err *e)
 
 /* ---- the plan ---- */
 
+#define SAMPLE 64
 #define REMEDY "; make an index (kvstat index rebuild; --index), or say --policy fifo"
 
 static int
@@ -336,6 +337,23 @@ check_guards(struct evict *ev, const struct evict_want *w, struct err *e)
 	return 0;
 }
 
+/* Would a later run give the same values? Seen from some entries. */
+static int
+is_steady(const struct evict *ev, const struct plan_want *p)
+{
+	size_t n = ev->units.n < SAMPLE ? ev->units.n : SAMPLE, i;
+	double now[SAMPLE], later[SAMPLE];
+	struct plan_want w = *p;
+
+	w.now_s += 5000;
+	if (plan_scores(now, ev->v, n, p, NULL) < 0 || plan_scores(later, ev->v, n, &w, NULL) < 0)
+		return 0;
+	for (i = 0; i < n; i++)
+		if (now[i] < later[i] || now[i] > later[i])
+			return 0;
+	return 1;
+}
+
 int
 evict_plan(struct evict *ev, const struct evict_want *w, struct err *e)
 {
@@ -354,6 +372,7 @@ evict_plan(struct evict *ev, const struct evict_want *w, struct err *e)
 		goto free_quotas;
 	p.policy = ev->policy;
 	guess_hits(ev);
+	ev->steady = is_steady(ev, &p);
 	if (plan_make(&ev->plan, ev->v, ev->units.n, &p, e) == 0)
 		rc = check_guards(ev, w, e);
 free_quotas:

@@ -79,6 +79,7 @@ struct evict {
 	struct evict_quota *quotas;	/* tenants with a limit, by plan_entry.tenant */
 	size_t n_quotas;
 	struct plan plan;
+	int steady;			/* the policy's values do not change with time alone */
 	/* counts of units, for telling */
 	uint64_t young, pinned, leased, outside, outside_bytes;
 	uint64_t asked[EVICT_WHYS];
