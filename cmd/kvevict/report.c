@@ -238,10 +238,12 @@ summary_json(const struct kvevict *k, const struct evict_run *r)
 		buf_printf(&b, "%s\"%s\":%" PRIu64, t == tallies ? "" : ",", t->reason, t->n);
 	buf_printf(&b, "},\"chunks_before\":%" PRIu32 ",\"bytes_before\":%" PRIu64
 		",\"swept\":%" PRIu64 ",\"young\":%" PRIu64 ",\"pinned\":%" PRIu64
-		",\"leased\":%" PRIu64 ",\"policy\":\"%s\",\"over_limit\":%s,"
-		"\"timed_out\":%s,\"seconds\":%.3f,\"dry_run\":%s", ev->units.n,
-		ev->cat.bytes, swept, ev->young, ev->pinned, ev->leased, ev->policy ? policy_name(ev->policy) : "none",
-		ev->plan.short_of ? "true" : "false", r->timed_out ? "true" : "false", k->seconds,
+		",\"leased\":%" PRIu64 ",\"policy\":\"%s\",\"over_limit\":%s",
+		ev->units.n, ev->cat.bytes, swept, ev->young, ev->pinned, ev->leased,
+		ev->policy ? policy_name(ev->policy) : "none",
+		ev->plan.short_of ? "true" : "false");
+	buf_printf(&b, ",\"timed_out\":%s,\"seconds\":%.3f,\"dry_run\":%s",
+		r->timed_out ? "true" : "false", k->seconds,
 		opts_common.dry ? "true" : "false");
 	if (buf_text(&b))
 		out_summary("kvevict", b.p, 0);

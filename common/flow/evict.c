@@ -154,7 +154,7 @@ ask(struct evict *ev, const struct evict_want *w, struct err *e)
 			ev->why[i] = w->ask & 1u << EVICT_ALL ? EVICT_ALL : EVICT_NAMED;
 	}
 	if (w->ask & 1u << EVICT_UNREACHABLE) {
-		if (ev->units.n && !ev->linked)
+		if (ev->units.n && !ev->linked && !ev->place->native)
 			return err_set(e, ERR_USAGE, "--unreachable: objects of %s do not tell "
 				"their parents, and no index does",
 				dialect_word(ev->place->dialect));
