@@ -11,6 +11,7 @@
 #include "base/num.h"
 #include "copy.h"
 #include "flow/convert.h"
+#include "note.h"
 #include "opts.h"
 #include "out.h"
 #include "pick.h"
@@ -314,6 +315,10 @@ run(void)
 		foreign |= !tiers[i].native;
 	if (o.export || (o.fill && !fill.native))
 		o.compress = "none";
+	for (i = 0; i < n; i++)
+		note_open(&tiers[i], o.from[i]);
+	if (o.fill)
+		note_open(&fill, o.fill);
 	copy_run(from, to, steps(filter, foreign), o.keep_going || (o.fill && !o.file), &r);
 	if (r.timed_out)	/* with --max-time that is a miss; else some is done */
 		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
@@ -325,8 +330,11 @@ run(void)
 		tool_note("%" PRIu64 " chunks came from a lower tier than they lay in", fallen);
 done:
 	pick_free(&picked);
-	while (n > 0)
-		place_close(&tiers[--n]);
+	while (n > 0) {
+		note_close(&tiers[--n]);
+		place_close(&tiers[n]);
+	}
+	note_close(&fill);
 	place_close(&fill);
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "copy.h"
+#include "note.h"
 #include "opts.h"
 #include "out.h"
 #include "tool.h"
@@ -238,11 +239,13 @@ run(const char *url, char **names, int n)
 		from->ops->close(from);
 		goto close_place;
 	}
+	note_open(&p, url);
 	copy_run(from, to, list, o.keep_going, &r);
 	if (r.timed_out)
 		tool_mark(ERR_PARTIAL);
 	summary(&r);
 close_place:
+	note_close(&p);
 	place_close(&p);
 }
 

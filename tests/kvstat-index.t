@@ -44,6 +44,16 @@ hash=$(kvstat index export "$tmp/kv" | sed -n 's/.*"hash":"\([0-9a-f]*\)","paren
 printf '{"timestamp":1.5,"model_name":"m","chunk_hashes":["0x%s","0x1234"]}\n' "$hash" >"$tmp/lookup"
 ok 'lookups by hash'		sh -c "kvstat index import '$tmp/kv' '$tmp/lookup' 2>&1 | grep -q '1 uses are of chunks'"
 
+# the tools note what they do
+kvget 'gen:tiny?tokens=512&seed=4' 2>/dev/null | kvput "$tmp/kv" 2>/dev/null
+ok 'kvput notes what it puts'	kvstat index verify "$tmp/kv"
+ok 'kvget notes uses'		sh -c "kvget '$tmp/kv' >/dev/null && kvget '$tmp/kv' >/dev/null &&
+	kvstat index export '$tmp/kv' >'$tmp/a' && [ \$(grep -c '\"hits\":2' '$tmp/a') -ge 8 ] && ! grep -q '\"hits\":0' '$tmp/a'"
+ok 'without an index there is none' sh -c "kvget 'gen:tiny?tokens=256' | kvput '$tmp/kv2' && kvget '$tmp/kv2' >/dev/null &&
+	kvstat index export '$tmp/kv2'; [ \$? -eq 1 ]"
+ok 'unless asked for'		sh -c "kvget '$tmp/kv2' --index auto >/dev/null && kvstat index export '$tmp/kv2' | grep -q '\"hits\":1'"
+ok 'an index out of reach is a warning' sh -c "kvget '$tmp/kv2' --index redis://127.0.0.1:1 2>&1 >/dev/null | grep -q 'uses are not noted'"
+
 # a bucket's log, read without the bucket
 log='{"bucket":"kv","time":"2026-02-03T04:05:06.7Z","operation":"get_obj","uri":"GET /kv/p/m%40x HTTP/1.1","http_status":"200","object_size":9}'
 ok 'radosgw operations log'	sh -c "echo '[$log,' | kvstat index import s3://kv/p --log rgw"

@@ -4,6 +4,7 @@
 #include "chunk/chunk.h"
 #include "conf/conf.h"
 #include "dialect/dialect.h"
+#include "index/index.h"
 #include "store/store.h"
 
 /*
@@ -17,6 +18,7 @@ struct place {			/* a store and how its objects are to be read */
 	struct dialect_ctx *ctx;
 	char detected[160];	/* what was detected and should be said aloud; "" if told */
 	int native;
+	struct index *index;	/* of the caller: where uses and puts are noted, or NULL */
 };
 
 /* Open a store by URL, "@name" resolved, ?dialect= and its arguments taken; hints (may be NULL)

@@ -188,7 +188,9 @@ load_once(const struct try *t, struct pool *pool, struct flow_item *it, struct e
 	rc = t->p->native ? load_native(t, name.p, pool, it, e) : load_foreign(t, pool, it, e);
 	if (rc == 0)
 		store_touch(t->p->store, name.p);
-	else
+	if (rc == 0 && t->p->index)
+		index_note(t->p->index, name.p, 1, 0);
+	if (rc < 0)
 		err_in(e, "%s: '%.200s'", store_url(t->p->store), name.p);
 	buf_free(&name);
 	return rc;

@@ -33,6 +33,29 @@ is_there(const struct place_sink *x, const char *name, struct err *e)
 	return e->kind == ERR_ABSENT ? 0 : -1;
 }
 
+/* What the index should know of an object that was stored. */
+static void
+note(const struct place_sink *x, const char *name, uint64_t size, const struct chunk_head *h)
+{
+	char hash[KEY_HEX], parent[KEY_HEX];
+	double ttl_s = ttl_of(x, h);
+	struct index_entry n = { .name = name, .size = size, .created_s = clock_now(),
+		.hash = key_hash_hex(hash, &h->key.hash), .parent = "", .tenant = h->key.salt,
+		.cost = h->cost, .priority = (int32_t)h->priority };
+
+	if (!x->p->index)
+		return;
+	if (ttl_s > 0)
+		n.expires_s = n.created_s + (int64_t)ttl_s;
+	if (h->parent.len)
+		n.parent = key_hash_hex(parent, &h->parent);
+	else if (h->first_token == 0)
+		n.parent = "-";
+	if (h->first_token != CHUNK_UNKNOWN && h->chunk_tokens)
+		n.depth = (uint32_t)(h->first_token / h->chunk_tokens);
+	index_note_put(x->p->index, &n);
+}
+
 static int
 put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 {
@@ -49,9 +72,22 @@ put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 		rc = store_put(x->p->store, name.p, &v, 1, &how, e);
 		if (rc < 0)
 			err_in(e, "%s", store_url(x->p->store));
+		if (rc == 0)
+			note(x, name.p, v.iov_len, &it->chunk.head);
 	}
 	buf_free(&name);
 	return rc;
+}
+
+static uint64_t
+object_size(const struct dialect_object *o)
+{
+	uint64_t sum = 0;
+	int i;
+
+	for (i = 0; i < o->n_iov; i++)
+		sum += o->iov[i].iov_len;
+	return sum;
 }
 
 static int
@@ -60,6 +96,7 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struc
 	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
 	struct store_put once = { 1, how.ttl_s };
 	struct dialect_out out = { 0 };
+	struct dialect_name n;
 	int rc = dialect_takes(x->p->ctx, &it->chunk.head, e), had = 1;
 	size_t i;
 
@@ -71,6 +108,9 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struc
 		rc = x->how.dry ? is_there(x, o->name, e) : store_put(x->p->store, o->name, o->iov,
 			o->n_iov, o->once ? &once : &how, e);
 		had = had && rc == 1;
+		if (rc == 0 && !x->how.dry && dialect_name(x->p->dialect, o->name, UINT64_MAX,
+		    &n) == DIALECT_CHUNK)
+			note(x, o->name, object_size(o), &it->chunk.head);
 	}
 	dialect_out_free(&out, pool);
 	if (rc < 0)

@@ -446,33 +446,10 @@ redis_delete(struct store *s, const char *const *names, size_t n, signed char *s
 	return rc;
 }
 
-/* ---- touch ---- */
-
-static int
-touch(void *ctx, struct resp *r, struct err *e)
-{
-	int64_t n;
-
-	resp_begin(r, 2);
-	resp_text(r, "TOUCH");
-	resp_text(r, ctx);
-	return resp_flush(r, e) < 0 ? -1 : resp_get_number(r, &n, e);
-}
-
-static void
-redis_touch(struct store *s, const char *name)
-{
-	struct buf key = { 0 };
-	struct err ignored;
-
-	if (redis_key(of(s), name, &key, &ignored))
-		redis_net_run(of(s)->net, key.p, touch, key.p, &ignored);
-	buf_free(&key);
-}
-
+/* No touch: reading a key is a use to the server already. */
 const struct store_ops store_redis = {
 	.schemes = redis_net_schemes, .jobs = 8, .open = redis_open, .close = redis_close,
 	.list = redis_list, .stat = redis_stat, .get = redis_get, .put = redis_put,
-	.del = redis_delete, .touch = redis_touch, .space = redis_space, .lock = redis_lock,
+	.del = redis_delete, .space = redis_space, .lock = redis_lock,
 	.unlock = redis_unlock,
 };

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154	# tmp is of lib.sh
+# shellcheck shell=sh disable=SC2154,SC2317	# tmp is of lib.sh; traps call
 # Redis servers for tests; source it after lib.sh, which gives $tmp and at_exit.
 #   redis_start NAME [--option value ...]	one server; its port in $redis_port
 #   redis_stop NAME [SIGNAL]			ends it, and waits until it has ended
