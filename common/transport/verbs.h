@@ -28,7 +28,7 @@ enum verbs_note {
 	VERBS_HELLO = 1,		/* first, from the dialler: the path works */
 	VERBS_ARRIVED,			/* a write of len bytes at off of transfer id */
 	VERBS_CREDIT,			/* len more receives are posted */
-	VERBS_FINISH,
+	VERBS_FINISH,			/* the last; the sink answers with the same */
 };
 
 /* A port that this end uses. */
