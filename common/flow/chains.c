@@ -32,7 +32,7 @@ static int
 read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct err *e)
 {
 	struct place *place = &h->p[h->c->rows[i].tier];
-	struct store_get g = { .out = b };
+	struct store_get g = { .out = b, .blind = 1 };
 	struct chunk_head head;
 	size_t region;
 

@@ -186,7 +186,7 @@ plan_read(int fd, uint64_t off, uint64_t len, struct store_get *g, int *direct, 
 	struct stat st;
 	size_t padded;
 
-	if (!g->pool && len <= g->out->cap - g->out->len && !*direct) {
+	if (g->blind && !g->pool && len <= g->out->cap - g->out->len && !*direct) {
 		*n = (size_t)len;
 		return 0;
 	}

@@ -79,7 +79,8 @@ struct store_get {
 	struct block *out;
 	void (*seen)(void *ctx, const void *p, size_t n);
 	void *ctx;
-	uint64_t size;		/* out: the whole object's size, 0 if nobody had to ask */
+	int blind;		/* size is not wanted: saves a look */
+	uint64_t size;		/* out: the whole object's size */
 };
 int store_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct store_get *g,
 	struct err *e);
