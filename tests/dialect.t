@@ -100,6 +100,17 @@ ok 'tokens of another prompt' status 1 kvget 'lmcache-fs?chunk-tokens=64' --geom
 mkdir one
 kvget 'lmcache-mp-fs?chunk-tokens=64' -f -O no.kv 2>said
 ok 'geometry is needed' grep -q -e '--geometry' said
+cp -r lmcache-mp-fs two
+cp config.json two
+ok 'geometry from config.json beside them' kvget 'two?chunk-tokens=64' -f -O two.kv
+ok 'geometry from config.json: the tensors' oracle stream two.kv --tensors a.safetensors \
+	--tokens a.tokens.json
+rm two/config.json
+cp -r native/* two
+ok 'geometry from a chunk of ours beside them' kvget 'two?chunk-tokens=64&dialect=lmcache-mp' -f \
+	-O two.kv
+ok 'geometry from a chunk: the tensors' oracle stream two.kv --tensors a.safetensors \
+	--tokens a.tokens.json
 f=$(find lmcache-mp-fs -type f | head -n 1)
 cp "$f" "one/${f##*/}"
 printf '%029d' 0 >>"one/${f##*/}"

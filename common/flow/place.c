@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "flow/catalog.h"
+#include "flow/place_geom.h"
 
 #define SAMPLE_NATIVE 64
 #define SAMPLE 4096
@@ -147,9 +148,11 @@ open_dialect(struct place *p, const struct uri *u, const struct dialect_opts *hi
 		if (geom_read(&geom, model, spec, e) < 0)
 			return -1;
 		o.geom = &geom;
-		if (!o.model && *model)
-			o.model = model;
 	}
+	if (!o.geom && place_geom(p, &geom, model))
+		o.geom = &geom;
+	if (!o.model && *model)
+		o.model = model;
 	if (dialect_open(&p->ctx, p->dialect, &o, e) < 0)
 		return -1;
 	p->native = (dialect_flags(p->dialect) & DIALECT_NATIVE) != 0;

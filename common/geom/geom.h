@@ -49,6 +49,9 @@ int geom_shard(struct geom *out, const struct geom *whole, uint32_t tp, uint32_t
 /* --geometry: a preset ("llama-3.1-8b"), a Hugging Face config.json, or "layers=32,heads=8,
  * head_dim=128,dtype=bf16[,kv=1]". model (may be NULL) gets the model's name if it is told. */
 int geom_read(struct geom *out, char model[256], const char *spec, struct err *e);
+/* The same from the text of a Hugging Face config.json; name is for messages. */
+int geom_config(struct geom *out, char model[256], const void *json, size_t n, const char *name,
+	struct err *e);
 /* i-th preset's name, or NULL: for help, completion and kvstat plan. */
 const char *geom_preset_name(size_t i);
 

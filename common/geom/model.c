@@ -107,26 +107,31 @@ from_json(struct geom *out, char model[256], json_t *top, const char *path, stru
 	return 0;
 }
 
+int
+geom_config(struct geom *out, char model[256], const void *json, size_t n, const char *name,
+	struct err *e)
+{
+	json_t *top = json_loadb(json, n, JSON_REJECT_DUPLICATES, NULL);
+	int rc = -1;
+
+	if (!json_is_object(top))
+		err_set(e, ERR_USAGE, "geometry '%s': not a JSON object", name);
+	else
+		rc = from_json(out, model, top, name, e);
+	json_decref(top);
+	return rc;
+}
+
 static int
 from_file(struct geom *out, char model[256], const char *path, struct err *e)
 {
 	struct buf b = { 0 };
-	json_error_t why;
-	json_t *top;
-	int rc = -1;
+	int rc = io_slurp(path, &b, 1 << 20, e);
 
-	if (io_slurp(path, &b, 1 << 20, e) < 0) {
-		if (e)
-			e->kind = ERR_USAGE;
-		goto done;
-	}
-	top = json_loadb(b.p, b.len, JSON_REJECT_DUPLICATES, &why);
-	if (!json_is_object(top))
-		err_set(e, ERR_USAGE, "geometry '%s': not a JSON object", path);
-	else
-		rc = from_json(out, model, top, path, e);
-	json_decref(top);
-done:
+	if (rc == 0)
+		rc = geom_config(out, model, b.p, b.len, path, e);
+	else if (e)
+		e->kind = ERR_USAGE;
 	buf_free(&b);
 	return rc;
 }
