@@ -25,7 +25,8 @@
  * blocks that are no longer watched (they are censored, not counted as dead).
  * Kinds with few data lean on the curve of all kinds. From the rates follows, for each
  * kind and age, the most uses per time its room can give (Gittins' index; hazard.h).
- * The block of the lowest index leaves; of equals the one idle longest, the deepest first.
+ * The block of the lowest index leaves; of those within a quarter of each other, which no
+ * estimate tells apart, the one idle longest, the deepest first.
  * This is the optimal rule for renting out slots to independent blocks with these rates:
  * it turns into LRU where rates fall with age, into LFU where they depend on the count,
  * keeps a fixed part of a loop, and lets a scan pass by; what will not be used

@@ -1,8 +1,10 @@
+#include <math.h>
 #include <string.h>
 
 #include "policy/auto.h"
 
 #define CELLS (HAZARD_KINDS * HAZARD_AGES)
+#define STEP 1.25
 
 static struct queue *
 cell_of(struct learner *l, uint32_t at)
@@ -94,24 +96,38 @@ cells_age(struct learner *l)
 	}
 }
 
-static int
-after(const double *index, uint16_t x, uint16_t y)
+/* Differences smaller than a quarter are mostly noise: within such a step the longest
+ * idle leaves first, as LRU would have it. */
+static void
+steps(int step[CELLS], const double *index)
 {
-	return index[x] > index[y] || (index[x] == index[y] && x > y);
+	for (int c = 0; c < CELLS; c++)
+		step[c] = (int)floor(log(index[c] + 1e-300) / log(STEP));
+}
+
+static int
+after(const int *step, int x, int y)
+{
+	int ages = y % HAZARD_AGES - x % HAZARD_AGES;
+
+	if (step[x] != step[y])
+		return step[x] > step[y];
+	return ages ? ages > 0 : x > y;
 }
 
 /* Shell sort: the order changes little from one time to the next. */
 static void
 sort_order(struct learner *l)
 {
-	const double *index = &l->h.index[0][0];
+	int step[CELLS];
 
+	steps(step, &l->h.index[0][0]);
 	for (int gap = CELLS / 2; gap; gap /= 2)
 		for (int i = gap; i < CELLS; i++) {
 			uint16_t c = l->order[i];
 			int j = i;
 
-			for (; j >= gap && after(index, l->order[j - gap], c); j -= gap)
+			for (; j >= gap && after(step, l->order[j - gap], c); j -= gap)
 				l->order[j] = l->order[j - gap];
 			l->order[j] = c;
 		}
@@ -121,8 +137,9 @@ void
 cells_learn(struct learner *l)
 {
 	hazard_learn(&l->h, l->now);
-	for (int i = 0; i < CELLS; i++)
-		l->order[i] = (uint16_t)i;
+	if (!l->learn_at)
+		for (int i = 0; i < CELLS; i++)
+			l->order[i] = (uint16_t)i;
 	sort_order(l);
 	memset(l->busy, 0, sizeof(l->busy));
 	for (int i = 0; i < CELLS; i++)

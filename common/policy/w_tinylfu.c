@@ -119,7 +119,7 @@ tinylfu_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 		halve(t);
 	if (hit)
 		touch(t, at);
-	while (t->q[WINDOW].bytes > t->window_max)
+	while (t->q[WINDOW].n && (t->q[WINDOW].bytes > t->window_max || p->used > p->o.capacity))
 		admit(t, node_pop(p, &t->q[WINDOW]));
 	return hit;
 }
