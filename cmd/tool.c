@@ -51,7 +51,7 @@ tool_start(const char *name)
 	prctl(PR_SET_DUMPABLE, 0);
 }
 
-static void
+static void __attribute__((format(printf, 1, 0)))
 say(const char *fmt, va_list ap)
 {
 	char line[1024];

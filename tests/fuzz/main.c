@@ -21,14 +21,16 @@ replay(const char *path)
 		n = fread(p, 1, (size_t)st.st_size, f);
 		/* a copy of exactly n bytes, so that a sanitizer sees what lies beyond */
 		p = realloc(p, n ? n : 1);
-		rc = ferror(f) || !p ? -1 : LLVMFuzzerTestOneInput(p, n);
+		rc = ferror(f) || !p ? -1 : 0;
+		if (rc == 0)
+			LLVMFuzzerTestOneInput(p, n);
 	}
 	if (rc < 0)
 		fprintf(stderr, "cannot read %s\n", path);
 	free(p);
 	if (f)
 		fclose(f);
-	return rc < 0 ? -1 : 0;
+	return rc;
 }
 
 static int
