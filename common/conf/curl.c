@@ -20,6 +20,8 @@ static struct {
 	CURL *(*easy_init)(void);
 	CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
 	CURLcode (*easy_perform)(CURL *);
+	CURLcode (*easy_send)(CURL *, const void *, size_t, size_t *);
+	CURLcode (*easy_recv)(CURL *, void *, size_t, size_t *);
 	CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
 	void (*easy_cleanup)(CURL *);
 	void (*easy_reset)(CURL *);
@@ -42,6 +44,7 @@ load(void)
 		{ "curl_easy_getinfo", &api.easy_getinfo }, { "curl_easy_reset", &api.easy_reset },
 		{ "curl_easy_cleanup", &api.easy_cleanup },
 		{ "curl_easy_strerror", &api.easy_strerror },
+		{ "curl_easy_send", &api.easy_send }, { "curl_easy_recv", &api.easy_recv },
 		{ "curl_slist_append", &api.slist_append },
 		{ "curl_slist_free_all", &api.slist_free_all }, { "curl_getdate", &api.getdate },
 	};
@@ -104,6 +107,18 @@ CURLcode
 curl_easy_perform(CURL *h)
 {
 	return ready() ? api.easy_perform(h) : CURLE_FAILED_INIT;
+}
+
+CURLcode
+curl_easy_send(CURL *h, const void *p, size_t n, size_t *sent)
+{
+	return ready() ? api.easy_send(h, p, n, sent) : CURLE_FAILED_INIT;
+}
+
+CURLcode
+curl_easy_recv(CURL *h, void *p, size_t n, size_t *got)
+{
+	return ready() ? api.easy_recv(h, p, n, got) : CURLE_FAILED_INIT;
 }
 
 void

@@ -5,6 +5,7 @@
 
 #include "base/num.h"
 #include "store/s3.h"
+#include "store/s3_conn.h"
 
 #define MULTIPART (64ull << 20)
 #define CONNECT_S 5
@@ -195,7 +196,7 @@ close_s3(struct store *base)
 
 	if (!s)
 		return;
-	s3_http_close(s);
+	s3_conn_close_all(s);
 	limit_close(s->limit);
 	aws_close(s->aws);
 	pthread_mutex_destroy(&s->lock);

@@ -20,7 +20,7 @@
 #define S3_PAIRS 8
 #define S3_TEXT_MAX (32 << 20)	/* an answer that is text */
 
-struct s3_handle;
+struct s3_conn;
 
 struct s3 {
 	struct store base;	/* first */
@@ -42,7 +42,7 @@ struct s3 {
 	struct limit *limit;
 	pthread_mutex_t lock;		/* for what follows */
 	char region[64];
-	struct s3_handle *idle;		/* connections, the last used first */
+	struct s3_conn *idle;		/* connections, the last used first */
 };
 
 struct s3_pair {
@@ -91,19 +91,15 @@ struct s3_answer {
 	int64_t date;			/* the server's clock, or 0 */
 	char region[64];		/* x-amz-bucket-region */
 	int again;			/* no answer came, and it may the next time */
-	int reached;			/* some answer began */
 };
 
-/* One exchange: headers are whole lines, already signed; url complete. 0: an answer came
- * whole. -1: none did, or it broke off. */
+/* One exchange. 0: an answer came whole. -1: none did, or it broke off. */
 struct s3_send {
-	const char *url;
-	const char *host;		/* for messages */
-	const struct buf *lines;	/* NUL-separated header lines */
+	const char *host;
+	const struct buf *head;		/* the request up to its body */
 };
 int s3_http(struct s3 *s, struct s3_call *c, const struct s3_send *send, struct s3_answer *a,
 	struct err *e);
-void s3_http_close(struct s3 *s);
 
 /* --- s3_error.c */
 

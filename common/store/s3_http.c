@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -5,33 +6,29 @@
 #include <curl/curl.h>
 
 #include "base/num.h"
-#include "base/stop.h"
 #include "store/s3.h"
+#include "store/s3_conn.h"
 
 #define ERROR_MAX (64 << 10)
-/* The largest that libcurl 7.88 takes; fewer calls a megabyte. */
-#define RECEIVE_BUFFER (512L << 10)
-#define SEND_BUFFER (512L << 10)
-#define SLOWEST 1024L		/* bytes a second: slower counts as stalled */
+#define DRAIN_MAX (256 << 10)	/* a rest longer than this is not waited for */
+#define PIECE (512 << 10)	/* received at once: what seen() looks at is still in the cache */
+#define SEND_PIECE (1 << 20)
 
-/* A connection with what stays set on it. A handle is one thread's at a time. */
-struct s3_handle {
-	struct s3_handle *next;
-	CURL *curl;
-};
-
-/* One exchange under way. */
+/* One exchange under way: HTTP/1.1 (RFC 9112) as far as a client of S3 needs it. */
 struct xfer {
 	struct s3 *s;
 	struct s3_call *c;
 	struct s3_answer *a;
-	struct s3_cursor body;
+	struct s3_conn *conn;
+	struct s3_wait wait;
+	struct err *e;
 	uint64_t skip;		/* bytes that come before the first we want */
+	uint64_t length;	/* of the body; UINT64_MAX: not said */
+	int chunked;
+	int close;		/* the connection ends with this answer */
 	int sized;		/* the answer says how long it, or the object, is */
 	int begun;		/* the first byte of an object came: its header is checked */
 	int enough;		/* all that was asked for is here, and more would come */
-	struct err *e;
-	int failed;		/* a callback set e */
 };
 
 static int
@@ -66,9 +63,7 @@ take_range(struct xfer *x, const char *v)
 	x->c->size = number(slash + 1);
 	if (*v == '*')
 		return;
-	memcpy(first, v, sizeof(first) - 1);
-	first[sizeof(first) - 1] = 0;
-	first[strspn(first, "0123456789")] = 0;
+	snprintf(first, sizeof(first), "%.*s", (int)strspn(v, "0123456789"), v);
 	/* Somebody else's part of the object: nothing of it is wanted. */
 	if (number(first) != x->c->off + x->c->got)
 		x->skip = UINT64_MAX;
@@ -77,14 +72,14 @@ take_range(struct xfer *x, const char *v)
 static void
 new_answer(struct xfer *x)
 {
-	x->a->reached = 1;
 	x->a->error.len = 0;
 	x->a->retry_after_s = -1;
 	x->c->status = 0;
 	x->c->size = 0;
 	x->c->mtime = 0;
 	x->skip = 0;
-	x->sized = 0;
+	x->sized = x->chunked = x->close = 0;
+	x->length = UINT64_MAX;
 }
 
 static void
@@ -98,10 +93,16 @@ take_line(struct xfer *x, const char *line, size_t n)
 
 		new_answer(x);
 		c->status = status ? (int)strtol(status, NULL, 10) : 0;
+		x->close = strncmp(line, "HTTP/1.1", 8) != 0;
 	} else if (starts(line, n, "content-length", &v)) {
+		x->length = number(v);
 		if (c->status < 300 && !x->sized)
-			c->size = number(v);
+			c->size = x->length;
 		x->sized = 1;
+	} else if (starts(line, n, "transfer-encoding", &v)) {
+		x->chunked = !strcasecmp(v, "chunked");
+	} else if (starts(line, n, "connection", &v)) {
+		x->close = !strcasecmp(v, "close");
 	} else if (starts(line, n, "content-range", &v)) {
 		take_range(x, v);
 		x->sized = 1;
@@ -109,30 +110,15 @@ take_line(struct xfer *x, const char *line, size_t n)
 		/* While a get goes on, the object must stay the one it began with. */
 		if (!c->get || !c->got)
 			strcpy(c->etag, v);
-	} else if (starts(line, n, "last-modified", &v)) {
+	} else if (!c->get && starts(line, n, "last-modified", &v)) {
 		c->mtime = (int64_t)curl_getdate(v, NULL);
-	} else if (starts(line, n, "date", &v)) {
+	} else if (c->status >= 400 && starts(line, n, "date", &v)) {
 		x->a->date = (int64_t)curl_getdate(v, NULL);
 	} else if (starts(line, n, "retry-after", &v)) {
 		x->a->retry_after_s = (double)number(v);
 	} else if (starts(line, n, "x-amz-bucket-region", &v) && strlen(v) < sizeof(x->a->region)) {
 		strcpy(x->a->region, v);
 	}
-}
-
-static size_t
-on_header(char *p, size_t one, size_t n, void *ctx)
-{
-	char line[512];
-	size_t len = n < sizeof(line) - 1 ? n : sizeof(line) - 1;
-	(void)one;
-
-	memcpy(line, p, len);
-	while (len && strchr(" \r\n", line[len - 1]))
-		len--;
-	line[len] = 0;
-	take_line(ctx, line, len);
-	return n;
 }
 
 /* A server that does not know ranges sends from the start with 200. */
@@ -155,6 +141,7 @@ begin_object(struct xfer *x)
 	return 0;
 }
 
+/* Bytes of an object that lie elsewhere: what came with the header, or in chunks. */
 static int
 keep_object(struct xfer *x, const char *p, size_t n)
 {
@@ -186,227 +173,226 @@ keep_object(struct xfer *x, const char *p, size_t n)
 	c->got += n;
 	if (c->get->seen && !c->into)
 		c->get->seen(c->get->ctx, to, n);
-	return x->enough ? -1 : 0;
+	return 0;
 }
 
-static size_t
-on_body(char *p, size_t one, size_t n, void *ctx)
+/* A piece of the body that was received to p. */
+static int
+take_body(struct xfer *x, const char *p, size_t n)
 {
-	struct xfer *x = ctx;
 	struct s3_call *c = x->c;
 	int good = c->status >= 200 && c->status < 300;
-	(void)one;
 
-	if (limit_take(x->s->limit, n, x->e) < 0) {
-		x->failed = 1;
-		return 0;
-	}
-	if (good && c->get) {
-		if (keep_object(x, p, n) < 0) {
-			x->failed = !x->enough;
-			return 0;
-		}
-	} else if (good && c->text) {
-		if (c->text->len + n > S3_TEXT_MAX || buf_add(c->text, p, n) < 0) {
-			x->failed = 1;
-			err_set(x->e, ERR_CORRUPT, "the answer is too long");
-			return 0;
-		}
+	if (limit_take(x->s->limit, n, x->e) < 0)
+		return -1;
+	if (good && c->get)
+		return keep_object(x, p, n);
+	if (good && c->text) {
+		if (c->text->len + n > S3_TEXT_MAX || buf_add(c->text, p, n) < 0)
+			return err_set(x->e, ERR_CORRUPT, "the answer is too long");
 	} else if (!good && x->a->error.len + n <= ERROR_MAX) {
 		buf_add(&x->a->error, p, n);
 	}
-	return n;
-}
-
-static size_t
-on_send(char *p, size_t one, size_t n, void *ctx)
-{
-	struct xfer *x = ctx;
-	size_t sent = 0, got;
-	const void *from;
-	(void)one;
-
-	while (sent < n && (got = s3_cursor_next(&x->body, &from, n - sent)) > 0) {
-		memcpy(p + sent, from, got);
-		sent += got;
-	}
-	if (limit_take(x->s->limit, sent, x->e) < 0) {
-		x->failed = 1;
-		return CURL_READFUNC_ABORT;
-	}
-	return sent;
-}
-
-/* libcurl goes back to the start when a kept connection proves dead. */
-static int
-on_seek(void *ctx, curl_off_t at, int whence)
-{
-	struct xfer *x = ctx;
-
-	if (whence != SEEK_SET || at < 0 || (uint64_t)at > x->c->body->len)
-		return CURL_SEEKFUNC_FAIL;
-	s3_cursor_set(&x->body, x->c->body, (uint64_t)at);
-	return CURL_SEEKFUNC_OK;
+	return 0;
 }
 
 static int
-on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
+cut_short(struct xfer *x)
 {
-	struct xfer *x = ctx;
-	(void)dt, (void)dn, (void)ut, (void)un;
-
-	return stop_asked() && !x->c->finish;
+	x->a->again = 1;
+	return err_set(x->e, ERR_TEMP, "connection to '%s' broke: it ended early", x->conn->host);
 }
 
-static void
-set_once(const struct s3 *s, CURL *h)
-{
-	const char *ca = aws_ca_bundle(s->aws);
-
-	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(h, CURLOPT_PATH_AS_IS, 1L);	/* the path is signed as it stands */
-	curl_easy_setopt(h, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(h, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
-	curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, SEND_BUFFER);
-	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, s->connect_ms);
-	curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, SLOWEST);
-	curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, s->stall_s);
-	curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(h, CURLOPT_READFUNCTION, on_send);
-	curl_easy_setopt(h, CURLOPT_SEEKFUNCTION, on_seek);
-	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (ca)
-		curl_easy_setopt(h, CURLOPT_CAINFO, ca);
-	if (s->client_cert)
-		curl_easy_setopt(h, CURLOPT_SSLCERT, s->client_cert);
-	if (s->client_key)
-		curl_easy_setopt(h, CURLOPT_SSLKEY, s->client_key);
-	if (s->insecure) {
-		curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
-		curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
-	}
-}
-
-static struct s3_handle *
-take_handle(struct s3 *s, struct err *e)
-{
-	struct s3_handle *h;
-
-	pthread_mutex_lock(&s->lock);
-	h = s->idle;
-	if (h)
-		s->idle = h->next;
-	pthread_mutex_unlock(&s->lock);
-	if (h)
-		return h;
-	h = calloc(1, sizeof(*h));
-	if (h)
-		h->curl = curl_easy_init();
-	if (!h || !h->curl) {
-		free(h);
-		err_set(e, ERR_USAGE, "libcurl will not start: is libcurl.so.4 here?");
-		return NULL;
-	}
-	set_once(s, h->curl);
-	return h;
-}
-
-static void
-put_handle(struct s3 *s, struct s3_handle *h)
-{
-	pthread_mutex_lock(&s->lock);
-	h->next = s->idle;
-	s->idle = h;
-	pthread_mutex_unlock(&s->lock);
-}
-
-void
-s3_http_close(struct s3 *s)
-{
-	struct s3_handle *h;
-
-	while ((h = s->idle)) {
-		s->idle = h->next;
-		curl_easy_cleanup(h->curl);
-		free(h);
-	}
-}
-
-static void
-set_call(CURL *h, struct xfer *x, const char *url, struct curl_slist *lines)
-{
-	const struct s3_call *c = x->c;
-
-	curl_easy_setopt(h, CURLOPT_URL, url);
-	curl_easy_setopt(h, CURLOPT_HTTPHEADER, lines);
-	curl_easy_setopt(h, CURLOPT_HTTPGET, 1L);	/* undoes what the last call set */
-	curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, c->method);
-	if (!strcmp(c->method, "HEAD"))
-		curl_easy_setopt(h, CURLOPT_NOBODY, 1L);
-	if (c->body) {
-		curl_easy_setopt(h, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)c->body->len);
-		s3_cursor_set(&x->body, c->body, 0);
-	}
-	curl_easy_setopt(h, CURLOPT_HEADERDATA, x);
-	curl_easy_setopt(h, CURLOPT_WRITEDATA, x);
-	curl_easy_setopt(h, CURLOPT_READDATA, x);
-	curl_easy_setopt(h, CURLOPT_SEEKDATA, x);
-	curl_easy_setopt(h, CURLOPT_XFERINFODATA, x);
-}
-
-/* What libcurl's result means to people and scripts. */
+/* More into the connection's buffer: -1 also at the end of the stream. */
 static int
-transport_error(CURLcode rc, const char *host, struct err *e)
+fill(struct xfer *x)
 {
-	const char *why = curl_easy_strerror(rc);
+	struct s3_conn *k = x->conn;
+	ssize_t got;
 
-	switch (rc) {
-	case CURLE_PEER_FAILED_VERIFICATION:
-		return err_set(e, ERR_REFUSED, "TLS with '%s' failed: its certificate is not "
-			"trusted; name its authority with --ca-bundle", host);
-	case CURLE_SSL_CONNECT_ERROR:
-		return err_set(e, ERR_REFUSED, "TLS with '%s' failed: no agreement (is it https "
-			"at all?)", host);
-	case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_CERTPROBLEM:
-		return err_set(e, ERR_USAGE, "TLS: a certificate or key file cannot be used: %s",
-			why);
-	case CURLE_URL_MALFORMAT: case CURLE_UNSUPPORTED_PROTOCOL:
-		return err_set(e, ERR_USAGE, "endpoint '%s': %s", host, why);
-	case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY:
-		return err_set(e, ERR_TEMP, "host '%s' is not known", host);
-	case CURLE_COULDNT_CONNECT:
-		return err_set(e, ERR_TEMP, "'%s' cannot be reached", host);
-	case CURLE_OPERATION_TIMEDOUT:
-		return err_set(e, ERR_TEMP, "'%s' does not answer", host);
-	case CURLE_OUT_OF_MEMORY:
-		return err_set(e, ERR_FAILED, "out of memory");
-	default:
-		return err_set(e, ERR_TEMP, "connection to '%s' broke: %s", host, why);
+	if (k->from > 0) {
+		memmove(k->buf, k->buf + k->from, k->to - k->from);
+		k->to -= k->from;
+		k->from = 0;
 	}
+	if (k->to == sizeof(k->buf))
+		return err_set(x->e, ERR_CORRUPT, "the answer has a line that is too long");
+	got = s3_conn_recv(k, k->buf + k->to, sizeof(k->buf) - k->to, &x->wait, x->e);
+	if (got > 0)
+		k->to += (size_t)got;
+	else if (got < 0)
+		x->a->again = x->e->kind == ERR_TEMP;
+	return got > 0 ? 0 : got < 0 ? -1 : cut_short(x);
 }
 
-static struct curl_slist *
-list_lines(const struct buf *lines)
+/* The next line, without its end; it stands until the next fill(). */
+static char *
+get_line(struct xfer *x)
 {
-	struct curl_slist *list = NULL, *more;
-	size_t at;
+	struct s3_conn *k = x->conn;
+	char *line, *end;
 
-	for (at = 0; at < lines->len; at += strlen(lines->p + at) + 1) {
-		more = curl_slist_append(list, lines->p + at);
-		if (!more) {
-			curl_slist_free_all(list);
+	while (!(end = memchr(k->buf + k->from, '\n', k->to - k->from)))
+		if (fill(x) < 0)
 			return NULL;
+	line = k->buf + k->from;
+	k->from = (size_t)(end + 1 - k->buf);
+	if (end > line && end[-1] == '\r')
+		end--;
+	*end = 0;
+	return line;
+}
+
+static int
+read_head(struct xfer *x)
+{
+	char *line;
+
+	do {
+		if (!(line = get_line(x)))
+			return -1;
+		if (strncmp(line, "HTTP/1.", 7) != 0)
+			return err_set(x->e, ERR_CORRUPT, "'%s' does not speak HTTP",
+				x->conn->host);
+		do {
+			take_line(x, line, strlen(line));
+			if (!(line = get_line(x)))
+				return -1;
+		} while (*line);
+	} while (x->c->status >= 100 && x->c->status < 200);
+	return 0;
+}
+
+/* Up to n bytes that are in the buffer already. */
+static int
+take_buffered(struct xfer *x, uint64_t *n)
+{
+	struct s3_conn *k = x->conn;
+	size_t have = k->to - k->from;
+
+	if (have > *n)
+		have = (size_t)*n;
+	k->from += have;
+	*n -= have;
+	return have ? take_body(x, k->buf + k->from - have, have) : 0;
+}
+
+/* Bytes of an object straight to their place: how many, 0 if there is no such place. */
+static ssize_t
+receive_object(struct xfer *x, uint64_t left)
+{
+	struct s3_call *c = x->c;
+	uint64_t n = left < PIECE ? left : PIECE;
+	unsigned char *to;
+	ssize_t got;
+
+	if (!c->get || c->status > 299 || !x->begun || x->skip || x->enough)
+		return 0;
+	if (n > c->len - c->got)
+		n = c->len - c->got;
+	if (!n || (!c->into && store_get_room(c->get, (size_t)n, x->e) < 0))
+		return n ? -1 : 0;
+	to = c->into ? c->into + c->got : c->get->out->p + c->get->out->len;
+	got = s3_conn_recv(x->conn, to, (size_t)n, &x->wait, x->e);
+	if (got <= 0)
+		return got < 0 ? -1 : cut_short(x);
+	c->got += (uint64_t)got;
+	if (!c->into)
+		c->get->out->len += (size_t)got;
+	if (c->get->seen && !c->into)
+		c->get->seen(c->get->ctx, to, (size_t)got);
+	return limit_take(x->s->limit, (size_t)got, x->e) < 0 ? -1 : got;
+}
+
+/* n bytes of body. What is not wanted is read past if it is short. */
+static int
+read_sized(struct xfer *x, uint64_t n)
+{
+	while (n > 0) {
+		ssize_t got;
+
+		if (take_buffered(x, &n) < 0)
+			return -1;
+		if (n == 0)
+			break;
+		if (x->enough && n > DRAIN_MAX) {
+			x->close = 1;
+			return 0;
 		}
-		list = more;
+		got = receive_object(x, n);
+		if (got < 0) {
+			x->a->again = x->e->kind == ERR_TEMP;
+			return -1;
+		}
+		n -= (uint64_t)got;
+		if (got == 0 && fill(x) < 0)
+			return -1;
 	}
-	return list;
+	return 0;
+}
+
+static int
+read_chunks(struct xfer *x)
+{
+	char *line, *end;
+	unsigned long long n;
+
+	do {
+		if (!(line = get_line(x)))
+			return -1;
+		n = strtoull(line, &end, 16);
+		if (end == line || end - line > 8 || (*end && !strchr("; \t", *end)))
+			return err_set(x->e, ERR_CORRUPT, "the answer has a bad chunk");
+		if (n > 0 && read_sized(x, n) < 0)
+			return -1;
+		if (x->enough && x->close)
+			return 0;
+		if (!(line = get_line(x)))
+			return -1;
+		while (n == 0 && *line)		/* trailers */
+			if (!(line = get_line(x)))
+				return -1;
+	} while (n > 0);
+	return 0;
+}
+
+/* Without a length the body ends with the connection. */
+static int
+read_to_end(struct xfer *x)
+{
+	struct s3_conn *k = x->conn;
+	ssize_t got;
+
+	x->close = 1;
+	do {
+		uint64_t n = k->to - k->from;
+
+		if (take_buffered(x, &n) < 0)
+			return -1;
+		k->from = k->to = 0;
+		got = s3_conn_recv(k, k->buf, sizeof(k->buf), &x->wait, x->e);
+		if (got > 0)
+			k->to = (size_t)got;
+	} while (got > 0);
+	return (int)got;
+}
+
+static int
+read_answer(struct xfer *x)
+{
+	struct s3_call *c = x->c;
+
+	if (read_head(x) < 0)
+		return -1;
+	if (!strcmp(c->method, "HEAD") || c->status == 204 || c->status == 304)
+		return 0;
+	if (x->chunked)
+		return read_chunks(x);
+	if (x->length == UINT64_MAX)
+		return read_to_end(x);
+	if (c->get && c->status < 300 && x->length && !x->begun && begin_object(x) < 0)
+		return -1;
+	return read_sized(x, x->length);
 }
 
 /* Did all of the object come that its header promised? */
@@ -430,35 +416,79 @@ whole(struct xfer *x)
 		(unsigned long long)c->got, (unsigned long long)want);
 }
 
+/* All of p. 0 also when the server speaks before its end: then *early is set. */
+static int
+send_all(struct xfer *x, const char *p, size_t n, int *early)
+{
+	while (n > 0 && !*early) {
+		ssize_t sent = s3_conn_send(x->conn, p, n < SEND_PIECE ? n : SEND_PIECE, &x->wait,
+			x->e);
+
+		if (sent < 0) {
+			x->a->again = x->e->kind == ERR_TEMP;
+			return -1;
+		}
+		*early = sent == 0;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return 0;
+}
+
+static int
+send_request(struct xfer *x, const struct s3_send *send, int *early)
+{
+	const struct s3_body *b = x->c->body;
+	struct s3_cursor at;
+	const void *p;
+	size_t n;
+
+	if (send_all(x, send->head->p, send->head->len, early) < 0)
+		return -1;
+	if (!b)
+		return 0;
+	s3_cursor_set(&at, b, 0);
+	while (!*early && (n = s3_cursor_next(&at, &p, SEND_PIECE)) > 0)
+		if (limit_take(x->s->limit, n, x->e) < 0 || send_all(x, p, n, early) < 0)
+			return -1;
+	return 0;
+}
+
+/* A kept connection may have been closed meanwhile: it says nothing then, and proves nothing. */
+static int
+exchange(struct xfer *x, const struct s3_send *send)
+{
+	int early, reused, rc;
+
+	do {
+		early = 0;
+		x->conn = s3_conn_take(x->s, send->host, x->e);
+		if (!x->conn) {
+			x->a->again = x->e->kind == ERR_TEMP;
+			return -1;
+		}
+		reused = x->conn->reused;
+		new_answer(x);
+		rc = send_request(x, send, &early);
+		if (rc == 0)
+			rc = read_answer(x);
+		if (rc == 0 && !early && !x->close && x->conn->from == x->conn->to)
+			s3_conn_put(x->s, x->conn);
+		else
+			s3_conn_drop(x->conn);
+	} while (rc < 0 && reused && !x->c->status && x->a->again);
+	return rc;
+}
+
 int
 s3_http(struct s3 *s, struct s3_call *c, const struct s3_send *send, struct s3_answer *a,
 	struct err *e)
 {
-	struct xfer x = { .s = s, .c = c, .a = a, .e = e };
-	struct curl_slist *lines = list_lines(send->lines);
-	struct s3_handle *h = take_handle(s, e);
-	CURLcode rc;
+	struct xfer x = {
+		.s = s, .c = c, .a = a, .e = e,
+		.wait = { .stall_s = (double)s->stall_s, .finish = c->finish },
+	};
 
-	new_answer(&x);
-	a->reached = a->again = 0;
-	if (!h || !lines) {
-		if (h)
-			put_handle(s, h);
-		curl_slist_free_all(lines);
-		return h ? err_set(e, ERR_FAILED, "out of memory") : -1;
-	}
-	set_call(h->curl, &x, send->url, lines);
-	rc = curl_easy_perform(h->curl);
-	curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
-	put_handle(s, h);
-	curl_slist_free_all(lines);
-	if (x.failed)
-		return -1;
-	if (rc == CURLE_OK || x.enough)
-		return whole(&x);
-	if (rc == CURLE_ABORTED_BY_CALLBACK)
-		return err_set(e, ERR_STOPPED, "stopped by a signal");
-	transport_error(rc, send->host, e);
-	a->again = e->kind == ERR_TEMP;
-	return -1;
+	a->again = 0;
+	return exchange(&x, send) < 0 ? -1 : whole(&x);
 }

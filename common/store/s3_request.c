@@ -51,7 +51,7 @@ add_query(struct buf *out, const struct s3_call *c)
 
 /* What one attempt sends. */
 struct message {
-	struct buf path, query, url, lines, auth;
+	struct buf path, query, head, auth;
 	char payload[AWS_HASH_TEXT];
 	char time[17], region[64], host[256];
 };
@@ -61,8 +61,7 @@ message_free(struct message *m)
 {
 	buf_free(&m->path);
 	buf_free(&m->query);
-	buf_free(&m->url);
-	conf_forget(&m->lines);
+	conf_forget(&m->head);
 	buf_free(&m->auth);
 }
 
@@ -82,12 +81,12 @@ make_host(struct s3 *s, struct message *m)
 }
 
 static int
-make_url(struct s3 *s, const struct s3_call *c, struct message *m, struct err *e)
+make_path(struct s3 *s, const struct s3_call *c, struct message *m, struct err *e)
 {
 	size_t root = strlen(s->root);
 
 	make_host(s, m);
-	m->path.len = m->query.len = m->url.len = 0;
+	m->path.len = m->query.len = 0;
 	/* "/bucket/" is the root of keys; the bucket itself goes without the last '/'. */
 	if (c->key) {
 		buf_str(&m->path, s->root);
@@ -96,9 +95,7 @@ make_url(struct s3 *s, const struct s3_call *c, struct message *m, struct err *e
 		buf_add(&m->path, s->root, root > 1 ? root - 1 : root);
 	}
 	add_query(&m->query, c);
-	if (!buf_text(&m->path) || !buf_text(&m->query) ||
-	    buf_printf(&m->url, "%s://%s%s%s%s", s->https ? "https" : "http", m->host,
-		    m->path.p, m->query.len ? "?" : "", m->query.p) < 0)
+	if (!buf_text(&m->path) || !buf_text(&m->query))
 		return err_set(e, ERR_FAILED, "out of memory");
 	return 0;
 }
@@ -118,8 +115,7 @@ payload_hash(const struct s3 *s, const struct s3_call *c, struct message *m, str
 static void
 add_line(struct message *m, const char *name, const char *value)
 {
-	buf_printf(&m->lines, "%s: %s", name, value);
-	buf_chr(&m->lines, 0);
+	buf_printf(&m->head, "%s: %s\r\n", name, value);
 }
 
 static int
@@ -162,32 +158,35 @@ range_lines(const struct s3_call *c, struct message *m)
 	if (from == 0 && c->len == UINT64_MAX)
 		return;
 	if (c->len > UINT64_MAX - c->off)
-		buf_printf(&m->lines, "range: bytes=%llu-", (unsigned long long)from);
+		buf_printf(&m->head, "range: bytes=%llu-\r\n", (unsigned long long)from);
 	else
-		buf_printf(&m->lines, "range: bytes=%llu-%llu", (unsigned long long)from,
+		buf_printf(&m->head, "range: bytes=%llu-%llu\r\n", (unsigned long long)from,
 			(unsigned long long)(c->off + c->len - 1));
-	buf_chr(&m->lines, 0);
 	if (c->match || c->got)
 		add_line(m, "if-match", c->match ? c->match : c->etag);
 }
 
 static int
-make_lines(struct s3 *s, const struct s3_call *c, struct message *m, const struct aws_keys *k,
+make_head(struct s3 *s, const struct s3_call *c, struct message *m, const struct aws_keys *k,
 	struct err *e)
 {
 	size_t i;
 
-	m->lines.len = m->auth.len = 0;
+	m->head.len = m->auth.len = 0;
 	aws_time(m->time, clock_now());
-	/* An empty value takes away what libcurl sends by itself. */
-	buf_add(&m->lines, "Expect:\0Accept:", sizeof("Expect:\0Accept:"));
+	buf_printf(&m->head, "%s %s%s%s HTTP/1.1\r\nhost: %s\r\n", c->method, m->path.p,
+		m->query.len ? "?" : "", m->query.p, m->host);
+	if (c->body || *c->method == 'P')	/* PUT, POST */
+		buf_printf(&m->head, "content-length: %llu\r\n",
+			(unsigned long long)(c->body ? c->body->len : 0));
 	for (i = 0; i < count(c->header); i++)
 		add_line(m, c->header[i].name, c->header[i].value);
 	if (c->get)
 		range_lines(c, m);
 	if (k->id[0] && sign(s, c, m, k, e) < 0)
 		return -1;
-	return m->lines.fail ? err_set(e, ERR_FAILED, "out of memory") : 0;
+	buf_str(&m->head, "\r\n");
+	return m->head.fail ? err_set(e, ERR_FAILED, "out of memory") : 0;
 }
 
 static double
@@ -252,7 +251,7 @@ judge(struct s3 *s, struct s3_call *c, struct s3_answer *a, const struct message
 static enum verdict
 attempt(struct s3 *s, struct s3_call *c, struct message *m, struct s3_answer *a, struct err *e)
 {
-	struct s3_send send = { .host = m->host, .lines = &m->lines };
+	struct s3_send send = { .host = m->host, .head = &m->head };
 	struct aws_keys *k = aws_keys_get(s->aws, e);
 	enum verdict v = GIVE_UP;
 
@@ -260,9 +259,8 @@ attempt(struct s3 *s, struct s3_call *c, struct message *m, struct s3_answer *a,
 		return e->kind == ERR_TEMP ? AGAIN : GIVE_UP;
 	if (c->text)
 		c->text->len = 0;
-	if (make_url(s, c, m, e) < 0 || make_lines(s, c, m, k, e) < 0)
+	if (make_path(s, c, m, e) < 0 || make_head(s, c, m, k, e) < 0)
 		goto put_k;
-	send.url = m->url.p;
 	if (s3_http(s, c, &send, a, e) < 0)
 		v = a->again ? AGAIN : GIVE_UP;
 	else

@@ -9,6 +9,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     fswap-N                            as fcut, and the object is another one afterwards
     fshort                             Content-Range and Content-Length disagree
     frange                             another range than asked for
+    fchunked funsized                  a body in chunks, or of no said length
     fnorange                           Range is not known: 200 and everything
     fredirect                          307 to a place that must never be asked
     fskew fpolicy fxml fstranger       RequestTimeTooSkewed, AccessDenied, bad XML, 418
@@ -262,7 +263,27 @@ class Handler(BaseHTTPRequestHandler):
         m = re.search(r'f(cut|reset|stall|swap)-(\d+)', self.key)
         if m and first('body ' + self.key, int(m.group(2))):
             return self.broken(m.group(1), status, data, headers)
+        if 'fchunked' in self.key or 'funsized' in self.key:
+            return self.unsized(status, data, headers)
         return self.answer(status, data, **headers)
+
+    def unsized(self, status, data, headers):
+        """In chunks with extensions and trailers, or ended by the connection's end."""
+        self.send_response(status)
+        for k, v in headers.items():
+            self.send_header(k.replace('_', '-'), v)
+        if 'fchunked' in self.key:
+            self.send_header('Transfer-Encoding', 'chunked')
+            self.end_headers()
+            for at in range(0, len(data), 70001):
+                piece = data[at:at + 70001]
+                self.wfile.write(b'%X;name="x"\r\n%s\r\n' % (len(piece), piece))
+            self.wfile.write(b'0\r\nTrailer: x\r\n\r\n')
+            return self.wfile.flush()
+        self.send_header('Connection', 'close')
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = True
 
     def broken(self, how, status, data, headers):
         self.send_response(status)

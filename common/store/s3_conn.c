@@ -1,0 +1,227 @@
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <curl/curl.h>
+
+#include "base/clock.h"
+#include "base/stop.h"
+#include "store/s3.h"
+#include "store/s3_conn.h"
+
+#define SLICE_MS 500	/* a signal may come between looking for it and waiting */
+
+static int
+on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
+{
+	(void)ctx, (void)dt, (void)dn, (void)ut, (void)un;
+	return stop_asked() != 0;
+}
+
+static void
+set_up(const struct s3 *s, CURL *h, const char *url)
+{
+	const char *ca = aws_ca_bundle(s->aws);
+
+	curl_easy_setopt(h, CURLOPT_URL, url);
+	curl_easy_setopt(h, CURLOPT_CONNECT_ONLY, 1L);
+	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(h, CURLOPT_HTTPPROXYTUNNEL, 1L);	/* requests name no host but ours */
+	curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	curl_easy_setopt(h, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, s->connect_ms);
+	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (ca)
+		curl_easy_setopt(h, CURLOPT_CAINFO, ca);
+	if (s->client_cert)
+		curl_easy_setopt(h, CURLOPT_SSLCERT, s->client_cert);
+	if (s->client_key)
+		curl_easy_setopt(h, CURLOPT_SSLKEY, s->client_key);
+	if (s->insecure) {
+		curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+}
+
+/* What libcurl's result means to people and scripts. */
+static int
+connect_error(CURLcode rc, const char *host, struct err *e)
+{
+	const char *why = curl_easy_strerror(rc);
+
+	switch (rc) {
+	case CURLE_ABORTED_BY_CALLBACK:
+		return err_set(e, ERR_STOPPED, "stopped by a signal");
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return err_set(e, ERR_REFUSED, "TLS with '%s' failed: its certificate is not "
+			"trusted; name its authority with --ca-bundle", host);
+	case CURLE_SSL_CONNECT_ERROR:
+		return err_set(e, ERR_REFUSED, "TLS with '%s' failed: no agreement (is it https "
+			"at all?)", host);
+	case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_CERTPROBLEM:
+		return err_set(e, ERR_USAGE, "TLS: a certificate or key file cannot be used: %s",
+			why);
+	case CURLE_URL_MALFORMAT: case CURLE_UNSUPPORTED_PROTOCOL:
+		return err_set(e, ERR_USAGE, "endpoint '%s': %s", host, why);
+	case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY:
+		return err_set(e, ERR_TEMP, "host '%s' is not known", host);
+	case CURLE_COULDNT_CONNECT:
+		return err_set(e, ERR_TEMP, "'%s' cannot be reached", host);
+	case CURLE_OPERATION_TIMEDOUT:
+		return err_set(e, ERR_TEMP, "'%s' does not answer", host);
+	case CURLE_OUT_OF_MEMORY:
+		return err_set(e, ERR_FAILED, "out of memory");
+	default:
+		return err_set(e, ERR_TEMP, "connection to '%s' broke: %s", host, why);
+	}
+}
+
+static struct s3_conn *
+connect_to(struct s3 *s, const char *host, struct err *e)
+{
+	struct s3_conn *c = calloc(1, sizeof(*c));
+	curl_socket_t fd = CURL_SOCKET_BAD;
+	char url[300];
+	CURLcode rc;
+
+	if (!c) {
+		err_sys(e, "connection");
+		return NULL;
+	}
+	snprintf(c->host, sizeof(c->host), "%s", host);
+	snprintf(url, sizeof(url), "%s://%s/", s->https ? "https" : "http", host);
+	c->curl = curl_easy_init();
+	if (!c->curl) {
+		err_set(e, ERR_USAGE, "libcurl will not start: is libcurl.so.4 here?");
+		goto drop;
+	}
+	set_up(s, c->curl, url);
+	rc = curl_easy_perform(c->curl);
+	if (rc == CURLE_OK)
+		rc = curl_easy_getinfo(c->curl, CURLINFO_ACTIVESOCKET, &fd);
+	if (rc != CURLE_OK || fd == CURL_SOCKET_BAD) {
+		connect_error(rc, host, e);
+		goto drop;
+	}
+	c->fd = fd;
+	return c;
+drop:
+	s3_conn_drop(c);
+	return NULL;
+}
+
+struct s3_conn *
+s3_conn_take(struct s3 *s, const char *host, struct err *e)
+{
+	struct s3_conn *c;
+
+	pthread_mutex_lock(&s->lock);
+	c = s->idle;
+	if (c)
+		s->idle = c->next;
+	pthread_mutex_unlock(&s->lock);
+	if (c && strcmp(c->host, host) != 0) {	/* of another region */
+		s3_conn_drop(c);
+		c = NULL;
+	}
+	return c ? c : connect_to(s, host, e);
+}
+
+void
+s3_conn_put(struct s3 *s, struct s3_conn *c)
+{
+	c->reused = 1;
+	pthread_mutex_lock(&s->lock);
+	c->next = s->idle;
+	s->idle = c;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void
+s3_conn_drop(struct s3_conn *c)
+{
+	if (c->curl)
+		curl_easy_cleanup(c->curl);
+	free(c);
+}
+
+void
+s3_conn_close_all(struct s3 *s)
+{
+	struct s3_conn *c;
+
+	while ((c = s->idle)) {
+		s->idle = c->next;
+		s3_conn_drop(c);
+	}
+}
+
+/* Until fd can do one of events: which, or -1. */
+static int
+wait_for(struct s3_conn *c, short events, const struct s3_wait *w, struct err *e)
+{
+	double end = clock_mono() + w->stall_s;
+	struct pollfd p = { .fd = c->fd, .events = events };
+	int rc;
+
+	for (;;) {
+		if (stop_asked() && !w->finish)
+			return err_set(e, ERR_STOPPED, "stopped by a signal");
+		rc = poll(&p, 1, SLICE_MS);
+		if (rc > 0)
+			return p.revents;
+		if (rc < 0 && errno != EINTR)
+			return err_sys(e, "poll");
+		if (clock_mono() > end)
+			return err_set(e, ERR_TEMP, "'%s' does not answer", c->host);
+	}
+}
+
+static int
+broken(const struct s3_conn *c, CURLcode rc, struct err *e)
+{
+	return err_set(e, ERR_TEMP, "connection to '%s' broke: %s", c->host,
+		curl_easy_strerror(rc));
+}
+
+ssize_t
+s3_conn_send(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
+	struct err *e)
+{
+	size_t sent = 0;
+	CURLcode rc;
+	int ready;
+
+	if (stop_asked() && !w->finish)
+		return err_set(e, ERR_STOPPED, "stopped by a signal");
+	while ((rc = curl_easy_send(c->curl, p, n, &sent)) == CURLE_AGAIN) {
+		ready = wait_for(c, POLLOUT | POLLIN, w, e);
+		if (ready < 0)
+			return -1;
+		if (ready & POLLIN)
+			return 0;
+	}
+	/* A server that closes may have said why before. */
+	return rc == CURLE_OK ? (ssize_t)sent : 0;
+}
+
+ssize_t
+s3_conn_recv(struct s3_conn *c, void *p, size_t n, const struct s3_wait *w, struct err *e)
+{
+	size_t got = 0;
+	CURLcode rc;
+
+	if (stop_asked() && !w->finish)
+		return err_set(e, ERR_STOPPED, "stopped by a signal");
+	while ((rc = curl_easy_recv(c->curl, p, n, &got)) == CURLE_AGAIN)
+		if (wait_for(c, POLLIN, w, e) < 0)
+			return -1;
+	return rc == CURLE_OK ? (ssize_t)got : broken(c, rc, e);
+}
