@@ -21,40 +21,36 @@ mixed(const char *name, struct err *e)
 	return err_set(e, ERR_CORRUPT, "'%s': differs from the other layers in shape", name);
 }
 
-/* As one block of a layout of ours. heads: 0 unknown. */
-static int
-shape_side(const struct st_tensor *t, uint32_t heads, struct layer *l, struct err *e)
+int
+example_shape(const struct st_tensor *t, uint32_t heads, struct geom *g, enum layout *layout,
+	uint64_t *tokens, struct err *e)
 {
 	const uint64_t *s = t->shape;
-	uint64_t width;
 	unsigned i;
 
 	for (i = 0; i < t->dims; i++)
 		if (s[i] == 0 || s[i] > INT32_MAX)
 			return err_set(e, ERR_CORRUPT, "kv_cache: a dimension of %llu",
 				(unsigned long long)s[i]);
-	l->g = (struct geom){ .dtype = t->dtype, .kv = 2, .layers = 1, .heads = 1 };
+	*g = (struct geom){ .dtype = t->dtype, .kv = 2, .layers = 1, .heads = 1 };
+	*tokens = s[0];
 	if (t->dims == 2) {
-		l->g.kv = 1;
-		l->side.layout = LAYOUT_HPU;
-		l->tokens = s[0];
-		l->g.head_dim = (uint32_t)s[1];
+		*layout = LAYOUT_HPU;
+		g->kv = 1;
+		g->head_dim = (uint32_t)s[1];
 	} else if (t->dims == 3 && s[0] == 2) {
-		width = s[2];
-		l->side.layout = LAYOUT_G1_NHD;
-		l->tokens = s[1];
-		l->g.heads = heads && width % heads == 0 ? heads : 1;
-		l->g.head_dim = (uint32_t)(width / l->g.heads);
+		*layout = LAYOUT_G1_NHD;
+		*tokens = s[1];
+		g->heads = heads && s[2] % heads == 0 ? heads : 1;
+		g->head_dim = (uint32_t)(s[2] / g->heads);
 	} else if (t->dims == 3 && s[2] % 2 == 0) {
-		l->side.layout = LAYOUT_G3_NHD;
-		l->tokens = s[0];
-		l->g.heads = (uint32_t)s[1];
-		l->g.head_dim = (uint32_t)s[2] / 2;
+		*layout = LAYOUT_G3_NHD;
+		g->heads = (uint32_t)s[1];
+		g->head_dim = (uint32_t)s[2] / 2;
 	} else if (t->dims == 4 && s[1] == 2) {
-		l->side.layout = LAYOUT_G2_NHD;
-		l->tokens = s[0];
-		l->g.heads = (uint32_t)s[2];
-		l->g.head_dim = (uint32_t)s[3];
+		*layout = LAYOUT_G2_NHD;
+		g->heads = (uint32_t)s[2];
+		g->head_dim = (uint32_t)s[3];
 	} else {
 		return err_set(e, ERR_CORRUPT, "kv_cache: %u dimensions of no known generation",
 			t->dims);
@@ -80,7 +76,8 @@ example_layer(const struct dialect_ctx *x, const struct dialect_part *p, struct 
 		goto done;
 	}
 	l->p = at + s.data;
-	r = shape_side(t, x->o.geom ? x->geom.heads_total : 0, l, e);
+	r = example_shape(t, x->o.geom ? x->geom.heads_total : 0, &l->g, &l->side.layout,
+		&l->tokens, e);
 done:
 	safetensors_free(&s);
 	return r;

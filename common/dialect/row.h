@@ -106,6 +106,10 @@ int pages_read(const struct dialect_ctx *x, struct dialect_part *p, struct pool 
 	struct chunk *out, struct err *e);
 int pages_write(const struct dialect_ctx *x, const struct chunk *c, struct pool *pool,
 	struct dialect_out *out, struct err *e);
+/* What a tensor of the example connector is; heads: of its width in generation 1, 0 not known. */
+struct st_tensor;
+int example_shape(const struct st_tensor *t, uint32_t heads, struct geom *g, enum layout *layout,
+	uint64_t *tokens, struct err *e);
 /* One layer a part: LMCache's layerwise objects, the example connector's files. */
 int layers_read(const struct dialect_ctx *x, struct dialect_part *parts, size_t n,
 	struct pool *pool, struct chunk *out, struct err *e);

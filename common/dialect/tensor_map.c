@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/num.h"
 #include "dialect/npy.h"
+#include "dialect/row.h"
 #include "dialect/safetensors.h"
 #include "dialect/tensor_map.h"
 
@@ -49,13 +50,20 @@ dtype_for(const struct tensor_opts *o, enum dtype d, unsigned size)
 	return d;
 }
 
-/* Split a row into heads, as geometry says. */
-static void
-split(const struct tensor_opts *o, struct geom *g, uint64_t width)
+/* Heads of a rank, as geometry says; 1 if it is not known. */
+static uint32_t
+heads_of(const struct tensor_opts *o)
 {
 	uint32_t tp = o->tp ? o->tp : 1, heads = o->geom ? o->geom->heads_total : 1;
 
-	heads = heads > tp ? heads / tp : 1;
+	return heads > tp ? heads / tp : 1;
+}
+
+static void
+split(const struct tensor_opts *o, struct geom *g, uint64_t width)
+{
+	uint32_t heads = heads_of(o);
+
 	g->heads = width % heads ? 1 : heads;
 	g->head_dim = (uint32_t)(width / g->heads);
 }
@@ -203,36 +211,20 @@ take_example(struct tensor_map *t, const struct tensor_opts *o, const struct saf
 	uint32_t layer, int fd, struct err *e)
 {
 	const struct st_tensor *x = safetensors_find(s, "kv_cache");
-	struct geom g = { .kv = 2 };
-	enum layout layout = LAYOUT_LTD;
-	struct source *l = &t->layer[layer];
+	enum layout layout;
+	struct geom g;
 	uint64_t tokens;
 
-	if (!x || too_wide(x) || x->dims < 2 || x->dims > 4)
-		return err_set(e, ERR_CORRUPT, "layer %u: no tensor kv_cache of a known shape",
-			layer);
+	if (!x)
+		return err_set(e, ERR_CORRUPT, "layer %u: no tensor kv_cache", layer);
+	if (example_shape(x, heads_of(o), &g, &layout, &tokens, e) < 0)
+		return -1;
 	g.dtype = dtype_for(o, x->dtype, 0);
-	tokens = x->shape[0];
-	*l = (struct source){ .fd = fd, .seen = 3, .at = { s->data + x->begin, 0 } };
-	if (x->dims == 2) {
-		g.kv = g.heads = 1;
-		g.head_dim = (uint32_t)x->shape[1];
-	} else if (x->dims == 3 && x->shape[0] == 2) {
-		tokens = x->shape[1];
-		split(o, &g, x->shape[2]);
-		l->at[1] = l->at[0] + tokens * geom_row(&g);
-	} else if (x->dims == 3 && x->shape[2] % 2 == 0) {
-		layout = LAYOUT_G3_NHD;
-		g.heads = (uint32_t)x->shape[1];
-		g.head_dim = (uint32_t)x->shape[2] / 2;
-	} else if (x->dims == 4 && x->shape[1] == 2) {
-		layout = LAYOUT_G2_NHD;
-		g.heads = (uint32_t)x->shape[2];
-		g.head_dim = (uint32_t)x->shape[3];
-	} else {
-		return err_set(e, ERR_CORRUPT, "layer %u: kv_cache is of no known generation",
-			layer);
-	}
+	t->layer[layer] = (struct source){ .fd = fd, .seen = 3, .at = { s->data + x->begin, 0 } };
+	if (layout == LAYOUT_G1_NHD)
+		t->layer[layer].at[1] = s->data + x->begin + tokens * geom_row(&g);
+	if (layout != LAYOUT_G2_NHD && layout != LAYOUT_G3_NHD)
+		layout = LAYOUT_LTD;	/* one run of K, one of V */
 	if (shape_is(t, &g, tokens, layout, "kv_cache", e) < 0)
 		return -1;
 	if (t->geom.layers <= layer)
