@@ -23,6 +23,7 @@ stat_open(struct stat_place *s, const char *url, const struct select *sel, int h
 		stat_close(s);
 		return -1;
 	}
+	s->place.quiet = 1;
 	return 0;
 }
 

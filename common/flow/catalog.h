@@ -18,6 +18,7 @@ struct place {			/* a store and how its objects are to be read */
 	struct dialect_ctx *ctx;
 	char detected[160];	/* what was detected and should be said aloud; "" if told */
 	int native;
+	int quiet;		/* reading here is no use: for looking alone */
 	struct index *index;	/* of the caller: where uses and puts are noted, or NULL */
 };
 

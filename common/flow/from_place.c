@@ -186,7 +186,7 @@ load_once(const struct try *t, struct pool *pool, struct flow_item *it, struct e
 		return err_set(e, ERR_FAILED, "out of memory");
 	}
 	rc = t->p->native ? load_native(t, name.p, pool, it, e) : load_foreign(t, pool, it, e);
-	if (rc == 0)
+	if (rc == 0 && !t->p->quiet)
 		store_touch(t->p->store, name.p);
 	if (rc == 0 && t->p->index)
 		index_note(t->p->index, name.p, 1, 0);

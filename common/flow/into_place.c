@@ -56,6 +56,15 @@ note(const struct place_sink *x, const char *name, uint64_t size, const struct c
 	index_note_put(x->p->index, &n);
 }
 
+/* A chunk that was there already is used: whoever puts builds on it. */
+static void
+note_use(const struct place_sink *x, const char *name)
+{
+	store_touch(x->p->store, name);
+	if (x->p->index)
+		index_note(x->p->index, name, 1, 0);
+}
+
 static int
 put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 {
@@ -74,6 +83,8 @@ put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 			err_in(e, "%s", store_url(x->p->store));
 		if (rc == 0)
 			note(x, name.p, v.iov_len, &it->chunk.head);
+		else if (rc == 1)
+			note_use(x, name.p);
 	}
 	buf_free(&name);
 	return rc;
@@ -111,6 +122,8 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struc
 		if (rc == 0 && !x->how.dry && dialect_name(x->p->dialect, o->name, UINT64_MAX,
 		    &n) == DIALECT_CHUNK)
 			note(x, o->name, object_size(o), &it->chunk.head);
+		else if (rc == 1 && !x->how.dry)
+			note_use(x, o->name);
 	}
 	dialect_out_free(&out, pool);
 	if (rc < 0)
