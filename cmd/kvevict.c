@@ -16,7 +16,7 @@
 
 enum { MAX_SIZE = OPT_FIRST, LOW_WATER, MAX_CHUNKS, TTL, POLICY, COST_ALPHA, MIN_AGE, MIN_KEEP,
 	MAX_DELETE, PIN_FILE, QUOTA_FILE, INCOMPLETE, UNREACHABLE, CORRUPT_FROM, DEMOTE_TO, ALL,
-	LITTER, YES, LOCK, AUDIT_LOG };
+	LITTER, YES, LOCK, AUDIT_LOG, PRINT_RULE, INSTALL_RULE };
 
 static const struct opt options[] = {
 	{ MAX_SIZE, "max-size", "SIZE", "keep no more than this, like 2TB, or 80% of the capacity",
@@ -46,6 +46,9 @@ static const struct opt options[] = {
 	{ YES, "yes", NULL, "do not ask", NULL },
 	{ LOCK, "lock", NULL, "one run at a time: status 5 when there is another", NULL },
 	{ AUDIT_LOG, "audit-log", "FILE", "append what is deleted, as NDJSON", "FILE" },
+	{ PRINT_RULE, "print-lifecycle", NULL, "print a bucket's lifecycle rule (--ttl)", NULL },
+	{ INSTALL_RULE, "install-lifecycle", NULL, "put it into the bucket, beside the others",
+		NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
 
@@ -105,7 +108,7 @@ limit_option(int c, struct evict_want *w, struct err *e)
 	case MAX_SIZE: return size_or_share(&w->max_bytes, &w->max_share, "--max-size", e);
 	case MAX_CHUNKS:
 		return num_u64(&w->max_chunks, opts_arg, 0, UINT64_MAX - 1, "--max-chunks", e);
-	case TTL: return num_duration(&w->ttl_s, opts_arg, "--ttl", e);
+	case TTL: k.has_ttl = 1; return num_duration(&w->ttl_s, opts_arg, "--ttl", e);
 	case QUOTA_FILE: w->quota_file = opts_arg; return 0;
 	case INCOMPLETE: w->ask |= 1u << EVICT_INCOMPLETE; return 0;
 	case UNREACHABLE: w->ask |= 1u << EVICT_UNREACHABLE; return 0;
@@ -133,6 +136,8 @@ other_option(int c, struct evict_want *w, struct err *e)
 	case YES: k.yes = 1; break;
 	case LOCK: k.lock = 1; break;
 	case AUDIT_LOG: k.audit = opts_arg; break;
+	case PRINT_RULE: k.rule = 'p'; break;
+	case INSTALL_RULE: k.rule = 'i'; break;
 	}
 	return 0;
 }
@@ -341,6 +346,12 @@ main(int argc, char **argv)
 		option(c);
 	if (optind == argc)
 		opts_bad("which store? kvevict STORE [NAME ...]");
+	if (k.rule) {
+		if (!k.has_ttl)
+			opts_bad("after how long? give --ttl, like 7d (0 takes a rule away)");
+		lifecycle(&k, argv[optind]);
+		return tool_end();
+	}
 	if (optind + 1 < argc)
 		k.selects = 1;
 	select_names(&k.select, argv + optind + 1, argc - optind - 1);

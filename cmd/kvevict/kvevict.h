@@ -10,7 +10,8 @@ struct kvevict {
 	struct select select;
 	int selects;			/* an option or a name narrows the selection */
 	const char *demote, *audit;
-	int all, yes, lock, litter, limits;
+	int all, yes, lock, litter, limits, has_ttl;
+	char rule;			/* 'p': print a lifecycle rule, 'i': install it */
 	struct evict ev;
 	double seconds;
 };
@@ -21,5 +22,8 @@ void report_step(void *ctx, const struct plan_step *s, enum evict_state state,
 	const struct err *why);
 litter_told report_litter;
 void report_close(struct kvevict *k, const struct evict_run *r);
+
+/* --print-lifecycle, --install-lifecycle; failures have been told. */
+void lifecycle(const struct kvevict *k, const char *url);
 
 #endif
