@@ -124,6 +124,16 @@ truncate -s -1 "one/${f##*/}"
 ok 'a file cut short' status 4 kvget 'one?dialect=lmcache' -f -O no.kv
 ok 'a layout must be told' status 2 kvget vllm-fs --geometry config.json -f -O no.kv
 
+ok 'sizes alone' kvstat verify 'lmcache-mp-fs?chunk-tokens=64&geometry=config.json' --quick
+cp "$(find lmcache-mp-fs -type f | head -n 1)" one
+truncate -s -2 one/*0x*
+ok 'sizes alone: one is odd' status 4 kvstat verify 'one?dialect=lmcache-mp&geometry=config.json' \
+	--quick
+ok 'sizes alone: not without geometry' status 2 kvstat verify 'one?dialect=lmcache-mp' --quick
+cp -r vllm-fs odd
+truncate -s -4096 "$(find odd -name '*.bin' | head -n 1)"
+ok 'sizes alone: engine pages' status 4 kvstat verify 'odd?layout=g3-nhd&geometry=config.json' --quick
+
 # checksums that engines do not keep
 ok 'manifest made' kvstat verify lmcache-gds --manifest sums --update
 ok 'manifest: all good' kvstat verify lmcache-gds --manifest sums

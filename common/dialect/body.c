@@ -272,10 +272,11 @@ dialect_size_check(const struct dialect_ctx *x, const char *name, const struct d
 	if (n->d->body == BODY_GDS && size <= CHUNK_ALIGN)
 		return err_set(e, ERR_CORRUPT, "%llu bytes, its header alone has 4096",
 			(unsigned long long)size);
-	if (!x->o.geom || n->d->names == NAMES_TIER || n->d->body == BODY_EXAMPLE
-		|| n->d->body == BODY_NATIVE)
+	if (!x->o.geom || n->d->body == BODY_EXAMPLE || n->d->body == BODY_NATIVE)
 		return 0;
 	dialect_key(x, name, n, &k);
+	if (n->d->names == NAMES_TIER)
+		return pages_size(x, name, &k, size, e);
 	if (raw_geom(x, &k, &g, e) < 0)
 		return -1;
 	if (n->d->body == BODY_META)

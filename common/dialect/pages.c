@@ -103,6 +103,25 @@ tokens_of(const struct tier *t, const struct geom *g, uint64_t size)
 	return bytes && size >= bytes && size - bytes < CHUNK_ALIGN ? full : 0;
 }
 
+static int
+odd_size(const struct tier *t, const struct geom *g, uint64_t size, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, "%llu bytes, a block of %u tokens has %llu",
+		(unsigned long long)size, t->block, (unsigned long long)geom_bytes(g, t->block));
+}
+
+int
+pages_size(const struct dialect_ctx *x, const char *name, const struct key *k, uint64_t size,
+	struct err *e)
+{
+	const struct tier *t = tier_find(x, name);
+	struct geom g;
+
+	if (!t || geom_of(x, t, k, &g, e) < 0)
+		return t ? -1 : 0;
+	return tokens_of(t, &g, size) ? 0 : odd_size(t, &g, size, e);
+}
+
 int
 pages_read(const struct dialect_ctx *x, struct dialect_part *part, struct pool *pool,
 	struct chunk *out, struct err *e)
@@ -119,9 +138,7 @@ pages_read(const struct dialect_ctx *x, struct dialect_part *part, struct pool *
 	h->tokens = tokens_of(t, &h->geom, size);
 	h->chunk_tokens = (uint64_t)t->block * t->blocks;
 	if (!h->tokens)
-		return err_set(e, ERR_CORRUPT, "'%s': %llu bytes, a block of %u tokens has %llu",
-			part->name, (unsigned long long)size, t->block,
-			(unsigned long long)geom_bytes(&h->geom, t->block));
+		return odd_size(t, &h->geom, size, e);
 	if (pages_of(&p, x, t, &h->geom, h->tokens, e) < 0)
 		return -1;
 	bytes = geom_bytes(&h->geom, h->tokens);

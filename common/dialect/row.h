@@ -102,6 +102,8 @@ int tier_for(const struct dialect_ctx *x, const struct chunk_head *h, struct tie
 	struct buf *config, struct err *e);
 
 int pages_ready(const struct dialect_ctx *x, struct err *e);	/* layout= given? */
+int pages_size(const struct dialect_ctx *x, const char *name, const struct key *k, uint64_t size,
+	struct err *e);
 int pages_read(const struct dialect_ctx *x, struct dialect_part *p, struct pool *pool,
 	struct chunk *out, struct err *e);
 int pages_write(const struct dialect_ctx *x, const struct chunk *c, struct pool *pool,
