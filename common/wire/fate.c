@@ -16,7 +16,7 @@ pulse(void *arg)
 
 	pthread_mutex_lock(&f->lock);
 	while (!f->over && !f->failed) {
-		fate_wait(f);
+		fate_wait(f, FATE_PULSE);
 		if (f->over || f->failed || clock_mono() - last < WIRE_PULSE_S)
 			continue;
 		pthread_mutex_unlock(&f->lock);
@@ -34,14 +34,16 @@ pulse(void *arg)
 int
 fate_open(struct wire_fate *f, struct wire_link *l, struct err *e)
 {
+	int i;
+
 	memset(f, 0, sizeof(*f));
 	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->change, NULL);
+	for (i = 0; i < FATE_CONDS; i++)
+		pthread_cond_init(&f->change[i], NULL);
 	f->link = l;
 	if (pthread_create(&f->pulse, NULL, pulse, f) == 0)
 		return 0;
-	pthread_cond_destroy(&f->change);
-	pthread_mutex_destroy(&f->lock);
+	fate_close(f);
 	return err_set(e, ERR_FAILED, "no more threads");
 }
 
@@ -50,7 +52,7 @@ fate_over(struct wire_fate *f)
 {
 	pthread_mutex_lock(&f->lock);
 	f->over = 1;
-	pthread_cond_broadcast(&f->change);
+	fate_wake_all(f);
 	pthread_mutex_unlock(&f->lock);
 	pthread_join(f->pulse, NULL);
 }
@@ -58,7 +60,10 @@ fate_over(struct wire_fate *f)
 void
 fate_close(struct wire_fate *f)
 {
-	pthread_cond_destroy(&f->change);
+	int i;
+
+	for (i = 0; i < FATE_CONDS; i++)
+		pthread_cond_destroy(&f->change[i]);
 	pthread_mutex_destroy(&f->lock);
 }
 
@@ -73,7 +78,7 @@ fate_fail_locked(struct wire_fate *f, const struct err *why)
 		wire_refuse(f->link->c, why);
 	fabric_shut(f->link->f);
 	conn_shut(f->link->c);
-	pthread_cond_broadcast(&f->change);
+	fate_wake_all(f);
 }
 
 void
@@ -83,22 +88,40 @@ fate_fail(struct wire_fate *f, const struct err *why)
 
 	pthread_mutex_lock(&f->lock);
 	while (why->kind == ERR_TEMP && !f->failed && clock_mono() < until)
-		fate_wait(f);
+		fate_wait(f, FATE_PULSE);
 	fate_fail_locked(f, why);
 	pthread_mutex_unlock(&f->lock);
 }
 
 void
-fate_wait(struct wire_fate *f)
+fate_wait(struct wire_fate *f, enum fate_cond which)
 {
 	struct timespec t;
 	struct err e;
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	t.tv_sec++;
-	pthread_cond_timedwait(&f->change, &f->lock, &t);
+	pthread_cond_timedwait(&f->change[which], &f->lock, &t);
 	if (stop_asked()) {
 		err_set(&e, ERR_STOPPED, "stopped by a signal");
 		fate_fail_locked(f, &e);
 	}
+}
+
+void
+fate_wake(struct wire_fate *f, enum fate_cond which)
+{
+	if (which == FATE_TALK)
+		pthread_cond_broadcast(&f->change[which]);
+	else	/* any of those that wait will do */
+		pthread_cond_signal(&f->change[which]);
+}
+
+void
+fate_wake_all(struct wire_fate *f)
+{
+	int i;
+
+	for (i = 0; i < FATE_CONDS; i++)
+		pthread_cond_broadcast(&f->change[i]);
 }

@@ -38,10 +38,20 @@ void wire_refuse(struct conn *c, const struct err *why);
 void wire_note(const struct wire_opts *o, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+enum fate_cond {
+	FATE_TALK,	/* who offers, or plans */
+	FATE_LANES,	/* who sends, or stores */
+	FATE_LOADERS,
+	FATE_PULSE,
+	FATE_CONDS
+};
+
 /* The first thing that went wrong in a session: later ones are its echo. Shuts all. */
 struct wire_fate {
 	pthread_mutex_t lock;
-	pthread_cond_t change;		/* of the session's state, under lock */
+	/* Of the session's state, under lock. Each kind of thread has its own, as waking all for
+	 * every event costs more than the event. */
+	pthread_cond_t change[FATE_CONDS];
 	int failed;
 	struct err why;
 	struct wire_link *link;
@@ -56,7 +66,9 @@ void fate_close(struct wire_fate *f);
 void fate_fail(struct wire_fate *f, const struct err *why);
 void fate_fail_locked(struct wire_fate *f, const struct err *why);	/* at once; lock held */
 /* Wait for a change for at most a second; lock held. Fails the session when a stop is asked. */
-void fate_wait(struct wire_fate *f);
+void fate_wait(struct wire_fate *f, enum fate_cond which);
+void fate_wake(struct wire_fate *f, enum fate_cond which);
+void fate_wake_all(struct wire_fate *f);
 
 #define WIRE_PULSE_S 5.0
 

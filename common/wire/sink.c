@@ -28,7 +28,9 @@ in_release(struct in *s, uint32_t id)
 	while (s->base != s->next && s->x[s->base % WIRE_WINDOW].state == XFER_FREE)
 		s->base++;
 	s->last_move = clock_mono();
-	pthread_cond_broadcast(&s->fate.change);
+	fate_wake(&s->fate, FATE_TALK);
+	if (s->k->ordered)
+		fate_wake(&s->fate, FATE_LANES);
 }
 
 /* Numbers and names from a stranger: what cannot be a chunk is not even considered. */
@@ -137,7 +139,7 @@ hear(struct in *s, const struct wire_msg *m, struct err *e)
 	default:
 		return err_set(e, ERR_CORRUPT, "message %u out of turn", m->type);
 	}
-	pthread_cond_broadcast(&s->fate.change);
+	fate_wake(&s->fate, FATE_TALK);
 	return rc < 0 ? -1 : 1;
 }
 
@@ -162,7 +164,7 @@ listen_to(struct in *s, struct err *e)
 		if (rc <= 0)
 			s->over = 1;
 		if (rc <= 0)
-			pthread_cond_broadcast(&s->fate.change);
+			fate_wake_all(&s->fate);
 		pthread_mutex_unlock(&s->fate.lock);
 	} while (rc > 0);
 	buf_free(&m.body);

@@ -50,7 +50,7 @@ grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
 		return -1;
 	pthread_mutex_lock(&f->lock);
 	while (!f->failed && most && s->granted >= most)
-		fate_wait(f);
+		fate_wait(f, FATE_TALK);
 	rc = f->failed;
 	pthread_mutex_unlock(&f->lock);
 	if (rc || pool_get(s->opts->pool, atomic_fetch_add(&tickets, 1), (size_t)size, &mem,
@@ -122,7 +122,7 @@ plan(void *arg)
 		pthread_mutex_lock(&s->fate.lock);
 		while (!s->fate.failed && s->planned == s->next &&
 		    !(s->ended && s->base == s->next))
-			fate_wait(&s->fate);
+			fate_wait(&s->fate, FATE_TALK);
 		first = s->planned;
 		n = s->next - first;
 		if (n > WIRE_OFFERS_MAX)
@@ -210,7 +210,7 @@ arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 	x->got += len;
 	if (x->got == x->offer->size) {
 		x->state = XFER_COMPLETE;
-		pthread_cond_broadcast(&s->fate.change);
+		fate_wake(&s->fate, FATE_LANES);
 	}
 	pthread_mutex_unlock(&s->fate.lock);
 	return 0;
@@ -259,7 +259,7 @@ next_complete(struct in *s, uint32_t *id)
 			fate_fail_locked(&s->fate, &e);
 			return 0;
 		}
-		fate_wait(&s->fate);
+		fate_wait(&s->fate, FATE_LANES);
 	}
 }
 

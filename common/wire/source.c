@@ -86,7 +86,7 @@ release(struct out *o, uint32_t id)
 	t->state = SLOT_FREE;
 	while (o->base != o->next && o->slot[o->base % WIRE_WINDOW].state == SLOT_FREE)
 		o->base++;
-	pthread_cond_broadcast(&o->fate.change);
+	fate_wake(&o->fate, FATE_TALK);
 }
 
 void
@@ -157,7 +157,7 @@ room(struct out *o, int wait)
 
 	pthread_mutex_lock(&o->fate.lock);
 	while (!o->fate.failed && o->next - o->base >= o->link.peer.window && wait)
-		fate_wait(&o->fate);
+		fate_wait(&o->fate, FATE_TALK);
 	rc = o->fate.failed ? -1 : o->next - o->base < o->link.peer.window;
 	pthread_mutex_unlock(&o->fate.lock);
 	return rc;
@@ -244,7 +244,7 @@ talk(struct out *o, struct err *e)
 		fate_fail(&o->fate, e);
 	pthread_mutex_lock(&o->fate.lock);
 	while (!o->over && !o->fate.failed)
-		fate_wait(&o->fate);
+		fate_wait(&o->fate, FATE_TALK);
 	if (o->fate.failed)
 		*e = o->fate.why;
 	rc = o->fate.failed ? -1 : 0;

@@ -43,11 +43,12 @@ hear_grant(struct out *o, const struct wire_msg *m, struct err *e)
 	if (!t->item->mem.p && (t->item->fd < 0 || !fabric_files(o->link.f))) {
 		t->state = SLOT_LOADING;
 		source_queue_push(&o->load, id);
+		fate_wake(&o->fate, FATE_LOADERS);
 	} else {
 		t->state = SLOT_QUEUED;
 		source_queue_push(&o->send, id);
+		fate_wake(&o->fate, FATE_LANES);
 	}
-	pthread_cond_broadcast(&o->fate.change);
 	return 0;
 }
 
@@ -87,7 +88,7 @@ hear_done(struct out *o, const struct wire_msg *m, struct err *e)
 		o->s->totals.again++;
 		t->state = SLOT_QUEUED;
 		source_queue_push(&o->send, v.id);
-		pthread_cond_broadcast(&o->fate.change);
+		fate_wake(&o->fate, FATE_LANES);
 		return 0;
 	}
 	if (v.state == WIRE_AGAIN) {
@@ -112,7 +113,7 @@ hear_totals(struct out *o, const struct wire_msg *m, struct err *e)
 			return err_set(e, ERR_CORRUPT, "totals before the end");
 	/* A lane may still be on its way back from the last chunk. */
 	while (o->base != o->next && !o->fate.failed)
-		fate_wait(&o->fate);
+		fate_wait(&o->fate, FATE_TALK);
 	return wire_get_totals(&o->s->totals, m, e);
 }
 
@@ -169,7 +170,7 @@ out_hear(void *arg)
 	} while (rc > 0);
 	pthread_mutex_lock(&o->fate.lock);
 	o->over = 1;
-	pthread_cond_broadcast(&o->fate.change);
+	fate_wake_all(&o->fate);
 	pthread_mutex_unlock(&o->fate.lock);
 	buf_free(&m.body);
 	return NULL;

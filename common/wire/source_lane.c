@@ -30,7 +30,7 @@ next_of(struct out *o, struct queue *q, uint32_t *id)
 
 	pthread_mutex_lock(&o->fate.lock);
 	while (!q->n && !o->over && !o->fate.failed)
-		fate_wait(&o->fate);
+		fate_wait(&o->fate, q == &o->load ? FATE_LOADERS : FATE_LANES);
 	rc = q->n && !o->fate.failed;
 	if (rc) {
 		*id = source_queue_pop(q);
@@ -74,7 +74,7 @@ loader(void *arg)
 		if (rc == 0 && out_slot(o, id)) {
 			o->slot[id % WIRE_WINDOW].state = SLOT_QUEUED;
 			source_queue_push(&o->send, id);
-			pthread_cond_broadcast(&o->fate.change);
+			fate_wake(&o->fate, FATE_LANES);
 		}
 		pthread_mutex_unlock(&o->fate.lock);
 		if (rc < 0)
