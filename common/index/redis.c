@@ -11,6 +11,7 @@
  *	PREFIXkvtools:index:{HASH}:meta		hash: store, version, made, generation, ...
  *	PREFIXkvtools:index:{HASH}:names	sorted set, all 0: names, in their order
  *	PREFIXkvtools:index:{HASH}:used		sorted set by last access, names
+ *	PREFIXkvtools:index:{HASH}:hits		hash: uses of each name
  *	PREFIXkvtools:index:{HASH}:e:NAME	hash: the rest of an entry
  *
  * Needs Redis 6.2 (ZADD GT) or Valkey. Uses are counted at least once: a batch whose
@@ -33,24 +34,27 @@ of(struct index *ix)
  * index_put()'s contract; 60 is INDEX_SKEW_S. */
 static const char script_put[] =
 	BASE "local gen = redis.call('HGET', KEYS[1], 'generation') or '1' "
-	"local f = {'size', 'created', 'expires', 'hits', 'hash', 'parent', 'depth', "
+	"local f = {'size', 'created', 'expires', 'hash', 'parent', 'depth', "
 	"'priority', 'tenant', 'cost', 'labels', 'pinned', 'leased'} "
 	"for i = 1, #ARGV, 15 do "
 	"local name, key, set = ARGV[i], base .. 'e:' .. ARGV[i], {'seen', gen} "
 	"local old = redis.call('HMGET', key, unpack(f)) "
-	"local size, made = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]) "
+	"local size, made = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]) "
 	"for k = 1, #f do "
-	"local new = ARGV[i + 1 + k] "
+	"local new = ARGV[i + 2 + k] "
 	"local take = new ~= '' and new ~= '0' "
 	"if f[k] == 'size' then take = size > 0 or made > 0 "
 	"elseif f[k] == 'expires' then "
 	"take = take or made > tonumber(old[2] or '0') + 60 "
-	"elseif f[k] == 'hits' or f[k] == 'leased' then "
+	"elseif f[k] == 'leased' then "
 	"take = tonumber(new) > tonumber(old[k] or '0') end "
 	"if take then set[#set + 1] = f[k] set[#set + 1] = new end end "
 	"redis.call('HSET', key, unpack(set)) "
 	"if size > 0 or made > 0 then "
 	"redis.call('HINCRBY', KEYS[1], 'bytes', size - tonumber(old[1] or '0')) end "
+	"if ARGV[i + 2] ~= '0' and tonumber(ARGV[i + 2]) > "
+	"tonumber(redis.call('HGET', base .. 'hits', name) or '0') then "
+	"redis.call('HSET', base .. 'hits', name, ARGV[i + 2]) end "
 	"redis.call('ZADD', base .. 'names', 0, name) "
 	"redis.call('ZADD', base .. 'used', 'GT', ARGV[i + 1], name) end "
 	"return 0";
@@ -63,13 +67,14 @@ static const char script_remove[] =
 	"if gen == 0 or tonumber(old[2] or '0') < gen then "
 	"n = n + redis.call('ZREM', base .. 'names', ARGV[i]) "
 	"redis.call('ZREM', base .. 'used', ARGV[i]) redis.call('UNLINK', key) "
+	"redis.call('HDEL', base .. 'hits', ARGV[i]) "
 	"redis.call('HINCRBY', KEYS[1], 'bytes', 0 - tonumber(old[1] or '0')) end end "
 	"return n";
 
 /* ARGV: name, field, value. */
 static const char script_set[] =
 	BASE "local key = base .. 'e:' .. ARGV[1] "
-	"if redis.call('EXISTS', key) == 0 then return 0 end "
+	"if not redis.call('ZSCORE', base .. 'names', ARGV[1]) then return 0 end "
 	"redis.call('HSET', key, ARGV[2], ARGV[3]) return 1";
 
 static void
@@ -96,7 +101,6 @@ struct work {
 	size_t n;
 	const char *name, *field;
 	int64_t value;		/* in or out */
-	struct buf key;
 };
 
 static void
@@ -119,10 +123,10 @@ say_entry(struct resp *r, const struct index_entry *x)
 {
 	resp_text(r, x->name);
 	resp_number(r, x->accessed_s);
+	resp_number(r, (int64_t)x->hits);
 	resp_number(r, (int64_t)x->size);
 	resp_number(r, x->created_s);
 	resp_number(r, x->expires_s);
-	resp_number(r, (int64_t)x->hits);
 	say_text(r, x->hash);
 	say_text(r, x->parent);
 	resp_number(r, x->depth);
@@ -189,7 +193,7 @@ add_names(const struct work *w, struct resp *r, const unsigned char *fresh, size
 }
 
 static void
-say_uses(struct work *w, struct resp *r)
+say_uses(const struct work *w, struct resp *r)
 {
 	const struct index_use *v = w->v;
 	int64_t now = clock_now();
@@ -198,8 +202,8 @@ say_uses(struct work *w, struct resp *r)
 	for (i = 0; i < w->n; i++) {
 		resp_begin(r, 4);
 		resp_text(r, "HINCRBY");
-		resp_text(r, redis_index_key(w->x, v[i].name, &w->key));
-		resp_text(r, "hits");
+		resp_text(r, w->x->hits);
+		resp_text(r, v[i].name);
 		resp_number(r, (int64_t)v[i].n);
 	}
 	resp_begin(r, 3 + 2 * w->n);
@@ -215,15 +219,13 @@ say_uses(struct work *w, struct resp *r)
 static int
 access_batch(void *ctx, struct resp *r, struct err *e)
 {
-	struct work *w = ctx;
+	const struct work *w = ctx;
 	const struct index_use *v = w->v;
 	unsigned char fresh[NAMES_BATCH];
 	size_t i, n_fresh = 0;
 	int64_t hits;
 
 	say_uses(w, r);
-	if (w->key.fail)
-		return err_set(e, ERR_FAILED, "out of memory");
 	if (resp_flush(r, e) < 0)
 		return -1;
 	for (i = 0; i < w->n; i++) {
@@ -249,7 +251,6 @@ redis_access(struct index *ix, const struct index_use *v, size_t n, struct err *
 		w.n = n - i < NAMES_BATCH ? n - i : NAMES_BATCH;
 		rc = run(w.x, access_batch, &w, e);
 	}
-	buf_free(&w.key);
 	return rc;
 }
 

@@ -9,7 +9,7 @@ struct redis_index {
 	struct index base;	/* first */
 	struct redis_net *net;
 	char *entry;		/* what the key of an entry begins with */
-	char *meta, *names, *used;
+	char *meta, *names, *used, *hits;
 };
 
 int redis_index_open(struct index **out, const struct index *like, const struct conf *conf,

@@ -60,6 +60,7 @@ redis_index_close(struct index *ix)
 	free(x->meta);
 	free(x->names);
 	free(x->used);
+	free(x->hits);
 	free(x);
 }
 
@@ -69,13 +70,14 @@ make_keys(struct redis_index *x, const char *store, struct err *e)
 	char hex[DIGEST128_HEX + 1];
 	struct digest128 d;
 	const char *prefix = redis_net_prefix(x->net);
-	char **const keys[] = { &x->entry, &x->meta, &x->names, &x->used };
-	static const char *const words[] = { "e:", "meta", "names", "used" };
+	char **const keys[] = { &x->entry, &x->meta, &x->names, &x->used, &x->hits };
+	static const char *const words[] = { "e:", "meta", "names", "used",
+		"hits" };
 	size_t i;
 
 	digest_xxh3(&d, store, strlen(store));
 	digest_hex(hex, &d);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 5; i++)
 		if (asprintf(keys[i], "%skvtools:index:{%.16s}:%s", prefix, hex, words[i]) < 0) {
 			*keys[i] = NULL;
 			return err_sys(e, "open");

@@ -27,7 +27,6 @@ static const struct field {
 	{ "size", U64, offsetof(struct index_entry, size) },
 	{ "created", I64, offsetof(struct index_entry, created_s) },
 	{ "expires", I64, offsetof(struct index_entry, expires_s) },
-	{ "hits", U64, offsetof(struct index_entry, hits) },
 	{ "hash", TEXT, offsetof(struct index_entry, hash) },
 	{ "parent", TEXT, offsetof(struct index_entry, parent) },
 	{ "depth", U32, offsetof(struct index_entry, depth) },
@@ -39,6 +38,7 @@ static const struct field {
 	{ "leased", I64, offsetof(struct index_entry, leased_s) },
 };
 #define N_FIELDS (sizeof(fields) / sizeof(*fields))
+#define N_TEXTS (N_FIELDS + 3)	/* and "seen", the last access, the uses */
 
 /* Others may have written here: what is no number is not known. */
 static void
@@ -90,6 +90,10 @@ ask_entry(const struct redis_index *x, struct resp *r, const char *name, struct 
 	resp_text(r, "ZSCORE");
 	resp_text(r, x->used);
 	resp_text(r, name);
+	resp_begin(r, 3);
+	resp_text(r, "HGET");
+	resp_text(r, x->hits);
+	resp_text(r, name);
 }
 
 /* A text of any length up to TEXT_MAX, malloc'ed; *out NULL: nil. */
@@ -120,7 +124,7 @@ take_entry(struct resp *r, const char *name, struct index_entry *out, struct err
 {
 	struct index_entry x = { .name = name, .hash = "", .parent = "", .tenant = "",
 		.labels = "" };
-	char *text[N_FIELDS + 2] = { 0 };
+	char *text[N_TEXTS] = { 0 };
 	size_t i, n, known = 0;
 	double score;
 	int rc = -1;
@@ -129,7 +133,7 @@ take_entry(struct resp *r, const char *name, struct index_entry *out, struct err
 		return -1;
 	if (n != N_FIELDS + 1)
 		return err_set(e, ERR_CORRUPT, "reply: no entry of an index");
-	for (i = 0; i < N_FIELDS + 2; i++) {
+	for (i = 0; i < N_TEXTS; i++) {
 		if (take_text(r, &text[i], e) < 0)
 			goto free_text;
 		known += text[i] != NULL;
@@ -139,9 +143,11 @@ take_entry(struct resp *r, const char *name, struct index_entry *out, struct err
 	if (text[N_FIELDS + 1] && num_double(&score, text[N_FIELDS + 1], -1e15, 1e15, "score",
 	    NULL) == 0)
 		x.accessed_s = (int64_t)score;
+	if (text[N_FIELDS + 2])
+		num_u64(&x.hits, text[N_FIELDS + 2], 0, INT64_MAX, "hits", NULL);
 	rc = known ? index_entry_copy(out, &x, e) : 1;
 free_text:
-	for (i = 0; i < N_FIELDS + 2; i++)
+	for (i = 0; i < N_TEXTS; i++)
 		free(text[i]);
 	return rc;
 }

@@ -1,4 +1,3 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,12 +20,32 @@ resp_begin(struct resp *r, size_t words)
 	buf_printf(&r->out, "*%zu\r\n", words);
 }
 
+/* Decimal digits of v, which end at end; returns where they begin. Millions of short
+ * words a second are too many for printf. */
+static char *
+digits(char *end, uint64_t v)
+{
+	do
+		*--end = (char)('0' + v % 10);
+	while (v /= 10);
+	return end;
+}
+
 void
 resp_word(struct resp *r, const void *p, size_t n)
 {
-	buf_printf(&r->out, "$%zu\r\n", n);
-	buf_add(&r->out, p, n);
-	buf_add(&r->out, "\r\n", 2);
+	char text[24], *end = text + sizeof(text), *begin = digits(end - 2, n);
+	char *to = buf_room(&r->out, n + 32);
+
+	if (!to)
+		return;
+	memcpy(end - 2, "\r\n", 2);
+	*to++ = '$';
+	memcpy(to, begin, (size_t)(end - begin));
+	to += end - begin;
+	memcpy(to, p, n);
+	memcpy(to + n, "\r\n", 2);
+	r->out.len += 1 + (size_t)(end - begin) + n + 2;
 }
 
 void
@@ -38,9 +57,12 @@ resp_text(struct resp *r, const char *s)
 void
 resp_number(struct resp *r, int64_t v)
 {
-	char text[24];
+	char text[24], *end = text + sizeof(text);
+	char *begin = digits(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
 
-	resp_word(r, text, (size_t)snprintf(text, sizeof(text), "%lld", (long long)v));
+	if (v < 0)
+		*--begin = '-';
+	resp_word(r, begin, (size_t)(end - begin));
 }
 
 void

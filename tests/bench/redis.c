@@ -84,7 +84,7 @@ use(void *arg)
 		for (k = 0; k < 1000; k++) {
 			snprintf(text[k], sizeof(text[k]), "model/bf16-tp1-r0/%llx",
 				(unsigned long long)((i * 1000 + k) * 2654435761u % names));
-			v[k] = (struct index_use){ text[k], 1, 1000 + (int64_t)i };
+			v[k] = (struct index_use){ text[k], 1, 0 };
 		}
 		if (index_access(ix, v, 1000, &e) < 0)
 			die(&e);
