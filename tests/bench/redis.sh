@@ -46,7 +46,7 @@ versus() {
 		-v a="$(median "$tmp/wa")" -v b="$(median "$tmp/wb")" -v c="$(median "$tmp/ca")" \
 		-v d="$(median "$tmp/cb")" 'BEGIN {
 		printf "%-22s %7.3f s %8.0f %s  cpu %6.3f   %-16s %7.3f s %8.0f %s  cpu %6.3f   %5.2f x, cpu %5.2f x\n",
-			what, a, n / a, unit, c, peer, b, n / b, unit, d, b / a, d > 0 ? c / d : 0 }'
+			what, a, n / a, unit, c, peer, b, n / b, unit, d, b / a, (d > 0 ? c / d : 0) }'
 }
 
 echo "redis: $(redis-server --version | sed 's/ sha.*//'), $N values, median of $RUNS"
