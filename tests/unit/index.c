@@ -328,9 +328,9 @@ test_notes(void **state)
 	index_close(other, NULL);
 }
 
-#define WRITERS 4
+#define WRITERS 10	/* of each kind: as many as twenty hosts */
 #define NAMES 300
-#define ROUNDS 20
+#define ROUNDS 10
 
 static void *
 note_many(void *arg)
