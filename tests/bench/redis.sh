@@ -67,8 +67,7 @@ for mib in 8 32; do
 done
 cli FLUSHALL >/dev/null
 
-cli DEBUG POPULATE "$KEYS" model/bf16-tp1-r0/chunk 64 >/dev/null 2>&1 ||
-	awk -v n="$KEYS" 'BEGIN { for (i = 0; i < n; i++) printf "SET model/bf16-tp1-r0/chunk:%d 0123456789\r\n", i }' |
+awk -v n="$KEYS" 'BEGIN { for (i = 0; i < n; i++) printf "SET model/bf16-tp1-r0/chunk:%d 0123456789\r\n", i }' |
 	cli --pipe >/dev/null
 their_scan() {
 	bash -c 'TIMEFORMAT="%R %U %S"; time redis-cli -p "$1" --scan | sed "s/^/STRLEN /" |
