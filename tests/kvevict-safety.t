@@ -1,0 +1,120 @@
+#!/bin/sh
+# kvevict beside others: locks, two at once, readers and writers, kill -9, quarantine, tenants.
+# shellcheck disable=SC2317	# functions called through ok
+. "${0%/*}/lib.sh"
+
+cd "$tmp" || exit 1
+kvget -q 'gen:tiny?tokens=512&chunk-tokens=16&seed=1' >a.kv	# a chain of 32
+kvget -q 'gen:tiny?tokens=512&chunk-tokens=16&seed=2' >b.kv
+one=$((($(wc -c <a.kv) - 8192) / 32))
+old() { find "$1" -type f -exec touch -d "${2:-2 hours ago}" {} +; }
+fresh() { rm -rf s; kvput -q s "$@"; old s; }
+left() { find "$1" -name '*.safetensors' | wc -l; }
+orphans() { kvevict -q "$1" --unreachable --min-age 0 --max-delete 100% -n | wc -l; }
+
+# one at a time
+fresh a.kv
+kvevict -q s --max-size $((30 * one)) --lock
+is 'a lock is given back' "$(find s -name '.kvtools*')" ''
+sleep 60 & holder=$!
+printf '%s %s 2026-11-21T00:00:00Z\n' "$(hostname)" "$holder" >s/.kvtools-evict.lock
+ok 'locked: status 5' status 5 kvevict s --max-size 1 --lock
+ok 'and by whom' sh -c "kvevict s --max-size 1 --lock 2>&1 | grep -q 'locked.*$holder 2026'"
+kill "$holder"; wait "$holder" 2>/dev/null
+ok 'a dead holder is no holder' kvevict -q s --max-size $((28 * one)) --lock
+is 'and the run deleted' "$(left s)" 28
+ok 'without --lock nobody asks' kvevict -q s --max-size $((28 * one))
+
+# two at once: what one has deleted has vanished for the other
+fresh a.kv b.kv
+kvevict -q s --max-size $((20 * one)) --max-delete 100% >one.txt & first=$!
+kvevict -q s --max-size $((20 * one)) --max-delete 100% >two.txt; rc=$?
+wait "$first"
+is 'both succeed' "$? $rc" '0 0'
+is 'the limit is kept' "$(left s)" 20
+is 'and no chunk lost its parent' "$(orphans s)" 0
+
+# killed at any moment, and begun again
+fresh a.kv b.kv
+for wait_s in 0.001 0.002 0.004 0.006 0.008 0.01; do
+	kvevict -q s --max-size $((8 * one)) --max-delete 100% --lock >/dev/null 2>&1 & killed=$!
+	sleep "$wait_s"
+	kill -9 "$killed" 2>/dev/null
+	wait "$killed" 2>/dev/null
+	[ "$(orphans s)" = 0 ] || break
+done
+is 'kill -9 leaves no orphan' "$(orphans s)" 0
+ok 'the next run goes on' kvevict -q s --max-size $((8 * one)) --max-delete 100% --lock
+is 'to the end' "$(left s)" 8
+
+# readers and writers meanwhile
+fresh a.kv
+(i=0; while [ $i -lt 20 ]; do kvput -q s b.kv; i=$((i + 1)); done) & writer=$!
+(i=0; while [ $i -lt 20 ]; do kvget -q s --keep-going >/dev/null 2>&1; i=$((i + 1)); done) & reader=$!
+for n in 60 50 40 36 34; do
+	kvevict -q s --max-size $((n * one)) --max-delete 100% >/dev/null || break
+done
+wait "$writer"; is 'a writer meanwhile succeeds' "$?" 0
+wait "$reader"
+is 'its young chunks are all there' "$(kvget -q s --newer-than 10m | cmp - b.kv && echo all)" all
+is 'no orphan with others at work' "$(orphans s)" 0
+
+# damaged chunks into quarantine
+fresh a.kv
+bad=$(find s -name '*.safetensors' | sort | sed -n 3p)
+size=$(wc -c <"$bad")
+printf x | dd of="$bad" bs=1 seek=$((size - 5)) conv=notrunc 2>/dev/null
+old s
+kvstat verify --json s >found.ndjson
+ok 'moves a damaged chunk' kvevict -q s --corrupt-from found.ndjson --demote-to jail
+is 'one, byte for byte' "$(left jail) $(wc -c <"jail/${bad#s/}")" "1 $size"
+is 'it is gone here' "$(left s)" 31
+ok 'the rest is sound' kvstat verify -q s
+ok 'what hung on it is unreachable' test "$(orphans s)" -gt 0
+kvevict -q s --unreachable --max-delete 100%
+is 'and goes when asked' "$(orphans s)" 0
+
+# demotion
+fresh a.kv
+ok 'demotes' kvevict -q s --max-size $((20 * one)) --max-delete 50% --demote-to cold
+is 'twelve' "$(left s) $(left cold)" '20 12'
+ok 'together they are the chain' sh -c 'kvget -q cold --fill s && kvget -q s | cmp - a.kv'
+fresh a.kv
+ok 'a full store is no place' status 7 kvevict -q s --max-size $((30 * one)) --demote-to 'shm:kvevict-full?size=10K'
+rm -rf /dev/shm/kvtools-kvevict-full
+is 'and nothing was deleted' "$(left s)" 32
+
+# tenants
+rm -rf s
+kvput -q --tenant a s a.kv; kvput -q --tenant b s b.kv; kvput -q s b.kv; old s
+printf '# who max ttl priority\na %d - 10\nb %d 24h 5\n* 10M\n' $((30 * one)) $((30 * one)) >quotas
+ok 'quotas' kvevict -q s --quota-file quotas
+is 'each tenant its own' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0-b) $(left s/tiny/bf16-tp1-r0)" '30 30 32'
+old s '2 days ago'
+ok 'time to live of one' kvevict -q s --quota-file quotas --max-delete 100%
+is 'is not the others' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0-b) $(left s/tiny/bf16-tp1-r0)" '30 0 32'
+printf 'a 5X\n' >quotas
+ok 'a bad quota file' status 2 kvevict -q s --quota-file quotas
+ok '--tenant selects, limits are of it' kvevict -q s --tenant a --max-chunks 25
+is 'and the others stay' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0)" '25 32'
+
+# pins
+fresh a.kv b.kv
+last=$(kvput -q --json null: a.kv | sed 's/.*"head":"\([0-9a-f]*\)".*/\1/')
+echo "$last	# its whole chain" >pins
+ok 'a pin' kvevict -q s --max-size 1 --max-delete 100% --pin-file pins
+ok 'keeps its chain whole' sh -c 'kvget -q s | cmp - a.kv'
+echo 'tiny/*' >pins
+ok 'a pattern' kvevict -q s --max-size 1 --max-delete 100% --pin-file pins
+is 'keeps what fits' "$(left s)" 32
+echo 'ab' >pins
+ok 'a bad pin' status 2 kvevict -q s --max-size 1 --pin-file pins
+
+# all of it
+ok '--all needs --yes' status 6 kvevict -q s --all
+ok '--all --max-delete' status 6 kvevict -q s --all --yes --max-delete 25%
+ok '--all -n needs nothing' kvevict -q s --all -n
+ok '--min-keep' status 6 kvevict -q s --all --yes --min-keep 1
+ok '--all --yes' kvevict -q s --all --yes
+is 'nothing is left' "$(left s)" 0
+finish
