@@ -12,6 +12,7 @@
 #define ERROR_MAX (64 << 10)
 #define DRAIN_MAX (256 << 10)	/* a rest longer than this is not waited for */
 #define PIECE (512 << 10)	/* received at once: what seen() looks at is still in the cache */
+#define LINES_MAX 1000
 #define SEND_PIECE (1 << 20)
 
 /* One exchange under way: HTTP/1.1 (RFC 9112) as far as a client of S3 needs it. */
@@ -246,6 +247,7 @@ get_line(struct xfer *x)
 static int
 read_head(struct xfer *x)
 {
+	unsigned lines = 0;
 	char *line;
 
 	do {
@@ -258,6 +260,8 @@ read_head(struct xfer *x)
 			take_line(x, line, strlen(line));
 			if (!(line = get_line(x)))
 				return -1;
+			if (++lines > LINES_MAX)
+				return err_set(x->e, ERR_CORRUPT, "the answer's head has no end");
 		} while (*line);
 	} while (x->c->status >= 100 && x->c->status < 200);
 	return 0;

@@ -244,7 +244,8 @@ done:
 	return rc < 0 ? err_in(e, "delete %zu objects", n) : 0;
 }
 
-/* Those that failed in a batch get their own request, whose retries and words are better. */
+/* Those that failed in a batch get their own request, whose retries and words are better; so do
+ * all when the server knows no batches. */
 static int
 delete_again(struct s3 *s, const char *const *names, size_t n, signed char *states,
 	struct err *e)
@@ -274,10 +275,15 @@ s3_del(struct store *base, const char *const *names, size_t n, signed char *stat
 	while (n > 0) {
 		size_t k = n < DELETE_MAX ? n : DELETE_MAX;
 		struct err *to = rc == 0 ? e : &why;
+		int batch = k > 1 ? delete_batch(s, names, k, states, &why) : 0;
 
-		if ((k > 1 && delete_batch(s, names, k, states, to) < 0) ||
-		    delete_again(s, names, k, states, to) < 0)
+		if (batch < 0 && (why.kind == ERR_REFUSED || why.kind == ERR_STOPPED)) {
+			if (to)
+				*to = why;
 			rc = -1;
+		} else if (delete_again(s, names, k, states, to) < 0) {
+			rc = -1;
+		}
 		names += k;
 		states += k;
 		n -= k;
