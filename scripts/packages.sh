@@ -8,12 +8,13 @@ packages_of() {
 	build) echo gcc libc6-dev make pkg-config libcurl4-openssl-dev libssl-dev libzstd-dev \
 		libjansson-dev libxxhash-dev libsqlite3-dev libyaml-dev uthash-dev \
 		libibverbs-dev librdmacm-dev ;;
-	test) echo libcmocka-dev perl util-linux time git openssl python3 python3-numpy mandoc \
-		shellcheck redis-server redis-tools python3-redis ceph-mon ceph-osd radosgw \
-		ceph-common rclone s3cmd awscli nginx-light iproute2 faketime zstd xxhash \
-		valgrind qemu-system-x86 busybox-static cpio kmod ibverbs-providers rdma-core ;;
+	test) echo libcmocka-dev perl util-linux bsdextrautils time git curl openssl zstd xxhash \
+		python3 python3-numpy python3-redis mandoc shellcheck zsh fish faketime valgrind \
+		redis-server redis-tools ceph-mon ceph-osd radosgw ceph-common rclone s3cmd awscli \
+		nginx-light iproute2 rdma-core ibverbs-providers qemu-system-x86 busybox-static \
+		cpio kmod ;;
 	fuzz) echo clang libclang-rt-14-dev ;;
-	bench) echo zstd xxhash time ;;
+	bench) echo zstd xxhash time python3 socat perftest iperf3 gnuplot-nox b3sum ;;
 	esac
 }
 
