@@ -41,7 +41,8 @@ static const struct opt options[] = {
 		NULL },
 	{ TO_DTYPE, "to-dtype", "TYPE", "of this element type",
 		"bf16 f16 f32 f8_e4m3fn f8_e4m3fnuz f8_e5m2 f8_e5m2fnuz" },
-	{ TO_SCALE, "to-scale", "X", "scale of 8-bit elements (default: as it was, or 1)", NULL },
+	{ TO_SCALE, "to-scale", "X", "scale of 8-bit elements (default: as it was, or 1), or codes",
+		"codes" },
 	{ RENAME, "rename", "ALGO", "named by this algorithm; needs --tokens", NULL },
 	{ FILL, "fill", "STORE", "put them into this store; a stream too only with -O", "DIR" },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
@@ -125,7 +126,10 @@ option(int c)
 				"f8_e5m2 or f8_e5m2fnuz", opts_arg);
 		break;
 	case TO_SCALE:
-		rc = num_double(&o.to_scale, opts_arg, 1e-30, 1e30, "--to-scale", &e);
+		if (!strcmp(opts_arg, "codes"))
+			o.to_scale = -1;
+		else
+			rc = num_double(&o.to_scale, opts_arg, 1e-30, 1e30, "--to-scale", &e);
 		break;
 	case RENAME: o.rename = opts_arg; break;
 	case EXPORT: o.export = opts_arg; break;

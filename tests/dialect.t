@@ -164,6 +164,13 @@ is '--to-dtype: the scale goes along' "$(grep -a -o '"[kv]_scale":"0.0625"' f8.k
 kvget f8.kv --to-dtype f8_e4m3fnuz -f -O fnuz.kv
 ok '--to-dtype: 8 bits to 8 bits and back' kvget fnuz.kv --to-dtype f8_e4m3fn -f -O f8b.kv
 ok '--to-dtype: small numbers are what they were' cmp f8.kv f8b.kv
+ok '--to-scale codes' kvget f8.kv --to-dtype f8_e4m3fnuz --to-scale codes -f -O codes.kv
+is '--to-scale codes: the scale is doubled' "$(grep -a -o '"[kv]_scale":"0.125"' codes.kv |
+	wc -l)" 4
+ok '--to-scale codes, back' kvget codes.kv --to-dtype f8_e4m3fn --to-scale codes -f -O f8c.kv
+ok '--to-scale codes: the same' cmp f8.kv f8c.kv
+ok '--to-scale codes: only of twins' status 2 kvget bf16.kv --to-dtype f8_e5m2 --to-scale codes \
+	-f -O no.kv
 ok '--to-dtype: what is no number format' status 2 kvget bf16.kv --to-dtype u8 -f -O no.kv
 
 # tensor files

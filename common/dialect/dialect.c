@@ -51,10 +51,10 @@ static const struct dialect rows[] = {
 	  "the same with names of generations 1 and 2" },
 
 	{ "vllm-fs", "vllm-fs", "file s3 shm mem", NAMES_TIER, "_", ".bin", BODY_PAGES,
-	  WRITES | DIALECT_LAYOUT | DIALECT_LEARNS,
+	  WRITES | DIALECT_LEARNS,
 	  "vLLM OffloadingConnector, FS tier: engine pages" },
 	{ "llmd-fs", "vllm-fs", "", NAMES_TIER, "_", ".bin", BODY_TAIL,
-	  WRITES | DIALECT_LAYOUT | DIALECT_LEARNS,
+	  WRITES | DIALECT_LEARNS,
 	  "llm-d FS backend: engine pages, packed at the tail" },
 	{ "vllm-example", "vllm-example", "file shm mem", NAMES_EXAMPLE, "/", ".safetensors",
 	  BODY_EXAMPLE, SELF | DIALECT_EXPORT, "vLLM ExampleConnector: a folder a prompt" },

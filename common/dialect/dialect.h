@@ -22,9 +22,8 @@ enum dialect_flags {
 	DIALECT_NATIVE	= 1,	/* ours: bytes go through as they are */
 	DIALECT_WRITES	= 2,	/* we can write it so that the engine reads it */
 	DIALECT_SELF	= 4,	/* bodies tell their shape: no geometry needed */
-	DIALECT_LAYOUT	= 8,	/* bodies are engine pages: a layout must be given */
-	DIALECT_EXPORT	= 16,	/* one object holds a whole prompt: written by tensor_out */
-	DIALECT_LEARNS	= 32,	/* has DIALECT_CONFIG objects */
+	DIALECT_EXPORT	= 8,	/* one object holds a whole prompt: written by tensor_out */
+	DIALECT_LEARNS	= 16,	/* has DIALECT_CONFIG objects */
 };
 
 /* By word, or by family ("lmcache") with the store's scheme ("file", "s3", "redis", ...)

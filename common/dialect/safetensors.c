@@ -19,12 +19,6 @@ static const struct {
 #define TYPES (sizeof(types) / sizeof(*types))
 #define META_MAX 10000	/* each is compared with all before it */
 
-const char *
-safetensors_type(unsigned type)
-{
-	return type < TYPES ? types[type].word : "none";
-}
-
 static enum dtype
 dtype_of(const char *word)
 {

@@ -16,7 +16,7 @@
 
 struct st_tensor {
 	char *name;
-	unsigned type;		/* 0 BOOL ... in the format's order; see safetensors_type() */
+	unsigned type;		/* in the format's order, from 0 BOOL on */
 	enum dtype dtype;	/* DT_NONE where we have no such element */
 	unsigned dims;
 	uint64_t shape[SAFETENSORS_DIMS];
@@ -38,7 +38,6 @@ int safetensors_parse(struct safetensors *s, const void *p, size_t n, uint64_t s
 void safetensors_free(struct safetensors *s);	/* safe on zero */
 
 const struct st_tensor *safetensors_find(const struct safetensors *s, const char *name);
-const char *safetensors_type(unsigned type);	/* "BF16" */
 
 /* For writing: add a tensor (its offsets come from safetensors_header()) or a metadata pair. */
 int safetensors_add(struct safetensors *s, const char *name, enum dtype dtype,

@@ -105,10 +105,14 @@ dtype_run(void *ctx, struct pool *pool, struct flow_item *it, struct err *e)
 	struct chunk_head *h = &c->head;
 	float scales[2][2];
 	struct block mem = { 0 };
+	float factor = s->scale < 0 ? float_rescale(h->geom.dtype, s->to) : 1;
 	int k;
 
 	if (h->geom.dtype == s->to && s->scale <= 0)
 		return 0;
+	if (factor == 0)
+		return err_set(e, ERR_USAGE, "--to-scale codes: only between FNUZ types and their "
+			"twins, not %s and %s", dtype_word(h->geom.dtype), dtype_word(s->to));
 	if (!float_known(h->geom.dtype))
 		return err_set(e, ERR_USAGE, "--to-dtype: %s is no number format we convert",
 			dtype_word(h->geom.dtype));
@@ -116,7 +120,7 @@ dtype_run(void *ctx, struct pool *pool, struct flow_item *it, struct err *e)
 	    scale_of(h, "v_scale", &scales[0][1], e) < 0)
 		return -1;
 	for (k = 0; k < 2; k++)
-		scales[1][k] = s->scale > 0 ? s->scale : scales[0][k];
+		scales[1][k] = s->scale > 0 ? s->scale : scales[0][k] * factor;
 	if (convert_payload(s, c, (const float (*)[2])scales, &mem, pool, e) < 0)
 		return -1;
 	pool_put(pool, &c->mem);

@@ -18,8 +18,9 @@
 int source_reshard(struct source **out, struct source *in, uint32_t tp, struct err *e);
 
 /* Elements of another type: bf16, f16, f32, f8_*. 8-bit types have k_scale and v_scale in
- * the metadata (1 if there are none); their own scales are kept, or set by scale > 0. What was
- * lost adds up in loss, which may be NULL. */
+ * the metadata (1 if there are none); their own scales are kept (scale 0), or set (above
+ * 0), or between a FNUZ type and its twin changed so that the codes stay (below 0). What
+ * was lost adds up in loss, which may be NULL. */
 struct convert_loss {
 	pthread_mutex_t lock;
 	struct float_loss sum;

@@ -22,12 +22,6 @@ struct strides {
 	uint64_t xd, d_hi, d;
 };
 
-const char *
-layout_word(enum layout l)
-{
-	return l > LAYOUT_NONE && l < LAYOUT_COUNT ? words[l] : "none";
-}
-
 enum layout
 layout_parse(const char *word)
 {

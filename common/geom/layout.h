@@ -26,8 +26,8 @@ enum layout {
 	LAYOUT_COUNT
 };
 
-const char *layout_word(enum layout l);		/* "g3-nhd", "rocm-x", "ltd" */
-enum layout layout_parse(const char *word);	/* LAYOUT_NONE if it is none */
+/* By word: "g3-nhd", "rocm-x", "ltd"; LAYOUT_NONE if it is none. */
+enum layout layout_parse(const char *word);
 
 /* One layer's memory. MLA (kv 1, heads 1) is (B,N,D) in every layout. */
 struct layout_side {
