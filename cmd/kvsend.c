@@ -388,7 +388,7 @@ dry_run(void)
 {
 	struct wire_totals t = { 0 };
 	struct wire_item *it;
-	struct wire_feed f;
+	struct wire_feed f = { 0 };
 	struct err e = { 0 };
 	char size[NUM_TEXT];
 	int rc = inputs_open(&g.in, &o, 1, &e);

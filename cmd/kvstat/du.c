@@ -134,7 +134,8 @@ add_up(struct sums *t, const struct catalog *c, char by, int64_t now)
 				s->newest = r->mtime_s;
 		}
 	}
-	qsort(t->v, t->n, sizeof(*t->v), larger);
+	if (t->n)
+		qsort(t->v, t->n, sizeof(*t->v), larger);
 }
 
 static void

@@ -294,7 +294,8 @@ sort_all(struct catalog *c, struct err *e)
 	}
 	for (i = 0; i < c->n_groups; i++)
 		order[i] = (uint32_t)i;
-	qsort_r(order, c->n_groups, sizeof(*order), group_cmp, c->groups);
+	if (c->n_groups)
+		qsort_r(order, c->n_groups, sizeof(*order), group_cmp, c->groups);
 	for (i = 0; i < c->n_groups; i++) {
 		sorted[i] = c->groups[order[i]];
 		place[order[i]] = (uint32_t)i;
@@ -304,7 +305,8 @@ sort_all(struct catalog *c, struct err *e)
 	free(c->groups);
 	free(order);
 	c->groups = sorted;
-	qsort(c->rows, c->n, sizeof(*c->rows), row_cmp);
+	if (c->n)
+		qsort(c->rows, c->n, sizeof(*c->rows), row_cmp);
 	return 0;
 }
 
