@@ -18,7 +18,8 @@ struct sim_trace {
 	uint64_t total_tokens;
 	uint64_t block_tokens;		/* 0 until told */
 	uint64_t block_bytes;		/* 0: not known */
-	struct map ids;			/* hashes of outside names to numbers */
+	struct map ids;			/* outside names to numbers */
+	uint32_t *small;		/* the same for names that are small numbers, + 1 */
 };
 
 int sim_trace_open(struct sim_trace *t, struct err *e);

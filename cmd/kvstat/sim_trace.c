@@ -5,12 +5,15 @@
 #include "base/io.h"
 #include "kvstat/sim.h"
 
+#define SMALL (1u << 22)	/* names below it need no hashing; untouched room costs nothing */
+
 int
 sim_trace_open(struct sim_trace *t, struct err *e)
 {
 	memset(t, 0, sizeof(*t));
 	t->first = calloc(1, sizeof(*t->first));
-	if (!t->first || map_open(&t->ids, 0) < 0)
+	t->small = calloc(SMALL, sizeof(*t->small));
+	if (!t->first || !t->small || map_open(&t->ids, 0) < 0)
 		return err_sys(e, "trace");
 	return 0;
 }
@@ -22,19 +25,22 @@ sim_trace_close(struct sim_trace *t)
 	free(t->first);
 	free(t->time_s);
 	free(t->tokens);
+	free(t->small);
 	map_close(&t->ids);
 }
 
 int
 sim_trace_key(struct sim_trace *t, uint64_t name, struct err *e)
 {
-	uint32_t id = map_get(&t->ids, name);
+	uint32_t id = name < SMALL ? t->small[name] - 1 : map_get(&t->ids, name);
 
 	if (id == MAP_NONE) {
 		if (t->distinct >= MAP_NONE - 1)
 			return err_set(e, ERR_USAGE, "trace: more than 4 billion blocks");
 		id = (uint32_t)t->distinct++;
-		if (map_put(&t->ids, name, id) < 0)
+		if (name < SMALL)
+			t->small[name] = id + 1;
+		else if (map_put(&t->ids, name, id) < 0)
 			return err_sys(e, "trace");
 	}
 	if (t->n_refs == t->room_refs) {

@@ -67,7 +67,7 @@ struct learner {
 	uint64_t now;			/* references before the present request */
 	uint64_t learn_at;
 	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
-	uint64_t ghosts;
+	uint64_t ghosts, ghosts_at[HAZARD_AGES];
 	struct queue cells[2][HAZARD_KINDS][HAZARD_AGES];	/* residents; ghosts */
 	uint16_t order[HAZARD_KINDS * HAZARD_AGES];	/* resident cells, lowest index first */
 	uint16_t place[HAZARD_KINDS * HAZARD_AGES];	/* of a cell in order[] */

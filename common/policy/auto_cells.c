@@ -46,7 +46,9 @@ cells_enter(struct learner *l, uint32_t at)
 	if (m->has_tip)
 		hazard_enter(&l->h, m->tip_kind, m->age, 1, m->since);
 	node_push(&l->p, cell_of(l, at), at);
-	if (!l->p.nodes[at].ghost)
+	if (l->p.nodes[at].ghost)
+		l->ghosts_at[m->age]++;
+	else
 		set_busy(l, m->kind * HAZARD_AGES + m->age, 1);
 }
 
@@ -61,7 +63,9 @@ cells_leave(struct learner *l, uint32_t at, uint64_t when)
 		hazard_leave(&l->h, m->tip_kind, m->age, 1, m->since, when);
 	m->since = when;
 	node_unlink(&l->p, q, at);
-	if (!l->p.nodes[at].ghost && !q->n)
+	if (l->p.nodes[at].ghost)
+		l->ghosts_at[m->age]--;
+	else if (!q->n)
 		set_busy(l, m->kind * HAZARD_AGES + m->age, 0);
 }
 
@@ -164,14 +168,16 @@ uint32_t
 cells_oldest_ghost(const struct learner *l)
 {
 	uint32_t oldest = NODE_NONE;
+	int a = HAZARD_AGES - 1;
 
-	for (int a = HAZARD_AGES - 1; a >= 0 && oldest == NODE_NONE; a--)
-		for (int k = 0; k < HAZARD_KINDS; k++) {
-			uint32_t at = l->cells[1][k][a].tail;
+	while (a > 0 && !l->ghosts_at[a])
+		a--;
+	for (int k = 0; k < HAZARD_KINDS; k++) {
+		uint32_t at = l->cells[1][k][a].tail;
 
-			if (at != NODE_NONE && (oldest == NODE_NONE ||
-			    l->marks[at].last < l->marks[oldest].last))
-				oldest = at;
-		}
+		if (at != NODE_NONE && (oldest == NODE_NONE ||
+		    l->marks[at].last < l->marks[oldest].last))
+			oldest = at;
+	}
 	return oldest;
 }

@@ -1,0 +1,29 @@
+#!/bin/sh
+# The simulator against plain Python, the policies' speed, and plans for big stores.
+#   KVTOOLS_TRACE: a trace with hash_ids (Mooncake's conversation trace); else one is made up.
+set -eu
+# shellcheck source-path=SCRIPTDIR
+. "${0%/*}/lib.sh"
+here=$(cd "${0%/*}" && pwd)
+out=${KVTOOLS_OUT:-$here/../../out}
+trace=${KVTOOLS_TRACE:-}
+: "${ENTRIES:=10000000}"
+
+if [ ! -r "$trace" ]; then
+	trace=$tmp/made.jsonl
+	"$out/kvstat" sim --gen chat,requests=12000,len=3000 --emit |
+		sed 's/"keys"/"hash_ids"/' >"$trace"
+fi
+ours() { "$out/kvstat" sim -q --no-min "$trace" --policy lru --capacity 10000 --json; }
+a=$(ours | sed 's/.*"hit_ratio":\([0-9.]*\),"prefix_hit_ratio":\([0-9.]*\).*/\1 \2/')
+b=$(python3 "$here/peer/lru.py" "$trace" 10000)
+[ "$a" = "$b" ] || { echo "sim: we say $a, the peer says $b" >&2; exit 1; }
+echo "sim: $(wc -l <"$trace") requests, LRU of 10000 blocks, hit ratio ${a% *}, both"
+race 'kvstat sim' "$out/kvstat sim -q --no-min $trace --policy lru --capacity 10000 --json >/dev/null" \
+	'Python' "python3 $here/peer/lru.py $trace 10000 >/dev/null"
+for p in lru s3fifo arc gdsf auto; do
+	"$out/bench/policy" access "$p"
+done
+for p in lru auto; do
+	"$out/bench/policy" plan "$ENTRIES" "$p"
+done
