@@ -118,11 +118,12 @@ rated_cmp(const void *pa, const void *pb)
 }
 
 /* Sort order[] (children before parents) by value, so that they still are: the last
- * use of a parent counts as no earlier than its children's. Circles are not in it. */
+ * use of a parent counts as no earlier than its children's. Circles are not among the
+ * known. */
 static int
-sort(struct work *k, const struct plan_entry *v, size_t n, struct err *e)
+sort(struct work *k, const struct plan_entry *v, size_t n, size_t known, struct err *e)
 {
-	struct rated *r = malloc((n + 1) * sizeof(*r));
+	struct rated *r = malloc((known + 1) * sizeof(*r));
 	double *used = malloc((n + 1) * sizeof(*used));
 
 	if (!r || !used) {
@@ -132,15 +133,15 @@ sort(struct work *k, const struct plan_entry *v, size_t n, struct err *e)
 	}
 	for (size_t i = 0; i < n; i++)
 		used[i] = plan_used_s(&v[i]);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < known; i++) {
 		uint32_t at = k->order[i], up = v[at].parent;
 
 		r[i] = (struct rated){ k->score[at], used[at], (uint32_t)i, at };
 		if (up != PLAN_NONE && k->score[up] == k->score[at] && used[up] < used[at])
 			used[up] = used[at];
 	}
-	qsort(r, n, sizeof(*r), rated_cmp);
-	for (size_t i = 0; i < n; i++)
+	qsort(r, known, sizeof(*r), rated_cmp);
+	for (size_t i = 0; i < known; i++)
 		k->order[i] = r[i].entry;
 	free(r);
 	free(used);
@@ -292,7 +293,7 @@ plan_make(struct plan *out, const struct plan_entry *v, size_t n,
 		goto fail;
 	out->cyclic = climb(&m.k, v, n);
 	m.n = n - out->cyclic;
-	if (sort(&m.k, v, m.n, e) < 0)
+	if (sort(&m.k, v, n, m.n, e) < 0)
 		goto fail;
 	out->steps = malloc((m.n + 1) * sizeof(*out->steps));
 	if (!out->steps) {
