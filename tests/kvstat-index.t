@@ -60,16 +60,16 @@ ok 'radosgw operations log'	sh -c "echo '[$log,' | kvstat index import s3://kv/p
 is 'the object is noted'	"$(kvstat index export s3://kv/p | sed 's/,"accessed".*//')" '{"schema":"kv.index/1","name":"m@x","size":0'
 
 # an index is no truth: it may be lost
-db=$(kvstat -q index verify "$tmp/kv" 2>/dev/null; grep -l "$tmp/kv" "$tmp"/xdg/kvtools/index/*.db | head -n 1)
+db=$tmp/other.db
 ok 'written out and read in again' sh -c "kvstat index export '$tmp/kv' >'$tmp/a' &&
-	kvstat index import '$tmp/kv' --index '$tmp/other.db' '$tmp/a' &&
-	kvstat index export '$tmp/kv' --index '$tmp/other.db' | cmp - '$tmp/a'"
-ok 'the index of another store is 2' sh -c "kvstat index export s3://other/kv --index '$tmp/other.db'; [ \$? -eq 2 ]"
+	kvstat index import '$tmp/kv' --index '$db' '$tmp/a' &&
+	kvstat index export '$tmp/kv' --index '$db' | cmp - '$tmp/a'"
+ok 'the index of another store is 2' sh -c "kvstat index export s3://other/kv --index '$db'; [ \$? -eq 2 ]"
 for suffix in '' -wal -shm; do
 	[ -e "$db$suffix" ] && dd if=/dev/urandom of="$db$suffix" bs=4096 count=2 conv=notrunc 2>/dev/null
 done
-ok 'a damaged one is 4, and says what to do' sh -c "kvstat index export '$tmp/kv' 2>'$tmp/said'; [ \$? -eq 4 ] && grep -q 'index rebuild' '$tmp/said'"
-ok 'which helps'		kvstat index rebuild "$tmp/kv"
+ok 'a damaged one is 4, and says what to do' sh -c "kvstat index export '$tmp/kv' --index '$db' 2>'$tmp/said'; [ \$? -eq 4 ] && grep -q 'index rebuild' '$tmp/said'"
+ok 'which helps'		sh -c "kvstat index rebuild '$tmp/kv' --index '$db' && ls '$db'.damaged-*"
 ok 'none yet is 1'		status 1 kvstat index export "$tmp/never"
 
 # the same history in Redis gives the same plan

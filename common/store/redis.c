@@ -289,14 +289,31 @@ struct putting {
 	const struct store_put *how;
 };
 
-/* 1: EXCL, and it is there. */
+/* 1: it is there. */
+static int
+is_there(const char *key, struct resp *r, struct err *e)
+{
+	int64_t n;
+
+	resp_begin(r, 2);
+	resp_text(r, "EXISTS");
+	resp_text(r, key);
+	if (resp_flush(r, e) < 0 || resp_get_number(r, &n, e) < 0)
+		return -1;
+	return n > 0;
+}
+
+/* 1: EXCL, and it is there. That is asked before a large value is sent for nothing. */
 static int
 put(void *ctx, struct resp *r, struct err *e)
 {
 	const struct putting *x = ctx;
 	int64_t ttl_ms = (int64_t)(x->how->ttl_s * 1000);
 	struct resp_item it;
+	int there = x->how->excl ? is_there(x->key, r, e) : 0;
 
+	if (there)
+		return there;
 	resp_begin(r, 3u + (x->how->excl ? 1 : 0) + (x->how->ttl_s > 0 ? 2 : 0));
 	resp_text(r, "SET");
 	resp_text(r, x->key);
