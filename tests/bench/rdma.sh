@@ -19,13 +19,14 @@ if [ -z "${RDMA_DEV_A:-}" ]; then
 	exit 0
 fi
 
+# shellcheck disable=SC2153  # the guest sets RDMA_DEV_B
 # A figure of 0 is perftest's quarrel with the clock: asked again.
 perftest() {
-	for _ in 1 2 3 4; do
+	for _ in 1 2; do
 		port=$((port + 1))
-		timeout 30 "$1" -R -F -d "$RDMA_DEV_B" -n "$3" -s "$2" -p "$port" >/dev/null 2>&1 &
+		timeout 15 "$1" -R -F -d "$RDMA_DEV_B" -n "$3" -s "$2" -p "$port" >/dev/null 2>&1 &
 		sleep 0.5
-		timeout 30 "$1" -R -F -d "$RDMA_DEV_A" -n "$3" -s "$2" -p "$port" "$RDMA_IP_B" 2>/dev/null |
+		timeout 15 "$1" -R -F -d "$RDMA_DEV_A" -n "$3" -s "$2" -p "$port" "$RDMA_IP_B" 2>/dev/null |
 			awk -v s="$2" '$1 == s && $4 > 0 { print $4; found = 1 } END { exit !found }' && break
 		wait
 	done
@@ -37,14 +38,15 @@ for mib in 1 8 32; do
 	: >"$tmp/ours"
 	: >"$tmp/write"
 	: >"$tmp/send"
-	n=$((mib == 1 ? 100 : 256 / mib))
+	n=$((mib == 1 ? 64 : 128 / mib))
 	for _ in $(seq "$RUNS"); do
 		"$KVTOOLS_OUT/bench/rdma" "${mib}M" $n >>"$tmp/ours"
 		perftest ib_write_bw $((mib << 20)) $n >>"$tmp/write"
 		perftest ib_send_bw $((mib << 20)) $n >>"$tmp/send"
 	done
 	awk -v dev="${RDMA_DEV_A%0}" -v mib="$mib" -v a="$(median "$tmp/ours")" \
-		-v w="$(median "$tmp/write")" -v s="$(median "$tmp/send")" 'BEGIN {
-		printf "%-4s %4d MiB %12.0f %14.0f %14.0f   %.2f x %.2f x\n", dev, mib, a, w, s,
-			w ? a / w : 0, s ? a / s : 0 }'
+		-v w="$(median "$tmp/write")" -v s="$(median "$tmp/send")" '
+		function ratio(peer) { return peer ? sprintf("%.2f x", a / peer) : "-" }
+		BEGIN { printf "%-4s %4d MiB %12.0f %14.0f %14.0f   %s %s\n", dev, mib, a, w, s,
+			ratio(w), ratio(s) }'
 done
