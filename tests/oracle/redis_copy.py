@@ -9,7 +9,7 @@ import sys
 import redis
 
 what, folder, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-r = redis.Redis(port=port, db=int(sys.argv[4]) if len(sys.argv) > 4 else 0)
+r = redis.Redis(host="127.0.0.1", port=port, db=int(sys.argv[4]) if len(sys.argv) > 4 else 0)
 if what == 'push':
     for top, _, files in os.walk(folder):
         for f in files:
