@@ -107,7 +107,7 @@ demo:
 INSTALL_PROGRAM ?= install -m 755
 INSTALL_DATA    ?= install -m 644
 PAGES := $(wildcard man/*.[1-9])
-UNITS := $(wildcard scripts/*.service scripts/*.timer)
+UNITS := $(wildcard scripts/systemd/*.service scripts/systemd/*.timer)
 COMPLETIONS = $(foreach t,$(TOOLS),$(BASHDIR)/$t $(ZSHDIR)/_$t $(FISHDIR)/$t.fish)
 
 install: all
@@ -123,7 +123,7 @@ install: all
 	$(INSTALL_DATA) README.md INSTALL LICENSE "$(DESTDIR)$(DOCDIR)"
 
 uninstall:
-	rm -f $(foreach f,$(TOOLS:%=$(BINDIR)/%) $(COMPLETIONS) $(UNITS:scripts/%=$(UNITDIR)/%) \
+	rm -f $(foreach f,$(TOOLS:%=$(BINDIR)/%) $(COMPLETIONS) $(UNITS:scripts/systemd/%=$(UNITDIR)/%) \
 		$(foreach p,$(PAGES),$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p)),"$(DESTDIR)$f")
 	rm -rf "$(DESTDIR)$(DOCDIR)"
 

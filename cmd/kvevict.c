@@ -194,7 +194,10 @@ open_index(struct index **ix, const char *url, struct err *e)
 		rc = index_open(ix, where, full, INDEX_WRITE, opts_conf, e);
 	}
 	free(full);
-	return rc < 0 && e->kind == ERR_ABSENT && !where ? 0 : rc;
+	if (rc == 0 || e->kind != ERR_ABSENT)
+		return rc;
+	e->kind = ERR_USAGE;
+	return where && strcmp(where, "auto") != 0 ? -1 : 0;
 }
 
 /* Ask a person who can answer; refuse --all where nobody can. */
