@@ -1,0 +1,51 @@
+#!/bin/sh
+# kvevict on a real Ceph gateway: refusals, fifo, demotion, lifecycle rules that expire.
+# shellcheck disable=SC2317	# functions called through ok
+# shellcheck source=tests/lib.sh
+. "${0%/*}/lib.sh"
+need radosgw ceph-mon ceph-osd monmaptool curl
+
+cd "$tmp" || exit 1
+gateway=$here/server/radosgw.sh
+at_exit='"$gateway" stop "$tmp/g"'
+export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
+"$gateway" start "$tmp/g" >env.sh || { echo '1..0 # SKIP the gateway does not start'; exit 0; }
+# shellcheck disable=SC1091
+. ./env.sh
+
+kvget -q 'gen:tiny?tokens=1024&chunk-tokens=32&seed=1' >a.kv	# 32
+one=$((($(wc -c <a.kv) - 8192) / 32))
+count() { kvstat ls -o name "$1" | wc -l; }
+kvput -q --create-bucket s3://kvb/kv a.kv
+for policy in lru lfu cost auto arc; do
+	kvevict -q s3://kvb/kv --max-size 1 --policy $policy --min-age 0 >/dev/null 2>said
+	is "policy $policy without an index is 2, with the remedy" "$? $(grep -c 'kvstat index rebuild' said)" '2 1'
+done
+ok 'young chunks stay' kvevict -q s3://kvb/kv --max-size 1 --max-delete 100%
+is 'all of them' "$(count s3://kvb/kv)" 32
+kvevict s3://kvb/kv --max-size $((28 * one)) --min-age 0 -n >dry.txt 2>said
+ok 'without a policy it is fifo, and says so' grep -q 'policy fifo' said
+ok 'as the dry run said' sh -c "kvevict -q s3://kvb/kv --max-size $((28 * one)) --min-age 0 --lock >real.txt && cmp dry.txt real.txt"
+is 'four went' "$(count s3://kvb/kv)" 28
+is 'no orphan' "$(kvevict -q s3://kvb/kv --unreachable --min-age 0 --max-delete 100% -n)" ''
+export KVTOOLS_INDEX="$tmp/i.db"
+kvstat index rebuild -q s3://kvb/kv >/dev/null
+ok 'lru with an index' kvevict -q s3://kvb/kv --max-size $((26 * one)) --min-age 0 --policy lru
+unset KVTOOLS_INDEX
+ok 'demotes to a directory' kvevict -q s3://kvb/kv --max-chunks 20 --min-age 0 --demote-to cold
+is 'six' "$(count s3://kvb/kv) $(count cold)" '20 6'
+kvevict -q s3://kvb/kv --max-chunks 18 --min-age 0 --lock >/dev/null
+is 'the lock is given back' "$(kvevict -q s3://kvb/kv --max-chunks 16 --min-age 0 --lock | wc -l)" 2
+
+# the server's own expiry; a day is two seconds there
+kvput -q s3://kvb/other a.kv
+ok 'installs a rule' sh -c 'kvevict s3://kvb/kv --install-lifecycle --ttl 1d >rules.txt'
+is 'and reads it back' "$(tr '\t' ' ' <rules.txt)" 'kvtools-kv/ kv/ 1 1 enabled'
+ok 'a second beside it' kvevict -q s3://kvb/next --install-lifecycle --ttl 30d
+is 'makes two' "$(kvevict -q s3://kvb/kv --install-lifecycle --ttl 1d | wc -l)" 2
+i=0
+while [ "$(count s3://kvb/kv)" -gt 0 ] && [ $i -lt 60 ]; do sleep 0.5; i=$((i + 1)); done
+is 'objects expire' "$(count s3://kvb/kv)" 0
+is 'others stay' "$(count s3://kvb/other)" 32
+is 'and the rule can be taken away' "$(kvevict -q s3://kvb/kv --install-lifecycle --ttl 0 | cut -f 2)" 'next/'
+finish
