@@ -195,7 +195,8 @@ for gen in g1-nhd g2-nhd g3-nhd; do
 	ok "folder of generation $gen" kvget "$(echo "ex-$gen"/*)" "$geom" --chunk-tokens 64 --tail -f \
 		-O ex.kv
 	ok "folder of generation $gen: the prompt's tensors" oracle stream ex.kv --tensors a.safetensors
-	ok "a store of such folders" kvget "ex-$gen" --model $model -f -O ex.kv
+	ok "a store of such folders" kvget "ex-$gen?model=$model" -f -O ex.kv
+	is "a store of such folders: a chunk each" "$(oracle stream ex.kv | cut -d ' ' -f 2)" 288
 	ok "folder of generation $gen: exported" kvget t.kv --export vllm-example --to-layout $gen \
 		--tokens a.tokens.json --chunk-tokens 64 --tail -O "out-ex-$gen"
 	ok "folder of generation $gen: byte for byte" diff -r "ex-$gen" "out-ex-$gen"
