@@ -15,6 +15,7 @@
 #include "out.h"
 #include "peer_opts.h"
 #include "pick.h"
+#include "progress.h"
 #include "tool.h"
 
 enum { INTO = OPT_FIRST, HAVE, REPLACE, SENDERS, TOKENS, ALGO, CHUNK_TOKENS, CHUNK_MAX, PEER_MEM,
@@ -233,6 +234,15 @@ enough(void *ctx)
 }
 
 static void
+look(void *ctx, struct progress_now *now)
+{
+	(void)ctx;
+	inbox_count(g.box, &now->chunks, &now->bytes_in);
+	now->bytes_out = now->bytes_in;
+	now->buffer = -1;
+}
+
+static void
 serve(void)
 {
 	struct wire_serve w = { .max_conns = peer.max_peers, .session = session,
@@ -397,6 +407,17 @@ close_all(double began)
 		place_close(&o.have_place[i]);
 }
 
+static void
+run(const char *from)
+{
+	progress_start(look, NULL);
+	if (from)
+		pull(from);
+	else
+		serve();
+	progress_stop();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -418,10 +439,8 @@ main(int argc, char **argv)
 	peer_ready(peer.listen ? NULL : argv[optind]);
 	if (open_box(argv + optind + 1, peer.listen ? 0 : argc - optind - 1, &e) < 0)
 		tool_fail(&e);
-	else if (peer.listen)
-		serve();
 	else
-		pull(argv[optind]);
+		run(peer.listen ? NULL : argv[optind]);
 	close_all(began);
 	peer_done();
 	return tool_end();

@@ -14,6 +14,7 @@
 #include "kvsend/bench.h"
 #include "kvsend/inputs.h"
 #include "peer_opts.h"
+#include "progress.h"
 #include "select_opts.h"
 #include "tool.h"
 
@@ -74,8 +75,7 @@ struct target {
 	struct wire_source *source;
 	char name[300];
 	pthread_t thread;
-	int rc;
-	struct err e;
+	unsigned index;
 };
 
 /* Of everything below, and of tool_*. */
@@ -130,7 +130,9 @@ chunk_failed(void *ctx, const struct err *why)
 {
 	(void)ctx;
 	pthread_mutex_lock(&lock);
-	if (!leaving) {
+	if (!leaving && why->kind == ERR_PARTIAL) {
+		tool_mark(ERR_PARTIAL);		/* of a time limit: the rest, without a line each */
+	} else if (!leaving) {
 		tool_fail(why);
 		tool_mark(why->kind == ERR_CORRUPT ? ERR_CORRUPT : ERR_PARTIAL);
 	}
@@ -165,6 +167,31 @@ finish(struct wire_source *s, const char *who, int rc, const struct err *why)
 	pthread_mutex_unlock(&lock);
 }
 
+static void
+look(void *ctx, struct progress_now *now)
+{
+	struct outbox_now n;
+
+	outbox_look(((struct inputs *)ctx)->box, &n);
+	now->chunks = n.chunks;
+	now->bytes_in = now->bytes_out = n.bytes;
+	now->buffer = -1;
+}
+
+static void
+end_inputs(struct inputs *in)
+{
+	struct outbox_now n = { 0 };
+
+	if (in->box)
+		outbox_look(in->box, &n);
+	if (n.timed_out) {
+		tool_note("time limit reached");
+		tool_mark(ERR_PARTIAL);
+	}
+	inputs_close(in);
+}
+
 /* ---- pushing ---- */
 
 static int
@@ -195,8 +222,15 @@ push(void *arg)
 	struct target *t = arg;
 	struct wire_dial d = { .addr = &t->addr, .opts = &t->opts, .ctx = t, .run = push_run,
 	    .progress = push_progress, .transport = push_transport };
+	struct err e;
+	int rc;
 
-	t->rc = wire_dial(&d, &t->e);
+	rc = wire_dial(&d, &e);
+	if (rc < 0 && n_peers > 1)
+		err_in(&e, "%s", t->name);
+	/* Here and now: the others need the memory that ours held. */
+	finish(t->source, t->name, rc, &e);
+	outbox_leave(g.in.box, t->index);
 	return NULL;
 }
 
@@ -216,6 +250,7 @@ push_all(void)
 	}
 	for (n = 0; n < n_peers; n++) {
 		t[n].opts = peer.wire;
+		t[n].index = n;
 		snprintf(t[n].name, sizeof(t[n].name), "%.280s", peers[n]);
 		feed = outbox_feed(g.in.box, n);
 		if (conn_addr_parse(&t[n].addr, peers[n], &e) < 0 ||
@@ -224,14 +259,11 @@ push_all(void)
 		if (pthread_create(&t[n].thread, NULL, push, &t[n]) != 0)
 			opts_bad("no more threads");
 	}
-	for (i = 0; i < n; i++) {
+	progress_start(look, &g.in);
+	for (i = 0; i < n; i++)
 		pthread_join(t[i].thread, NULL);
-		if (t[i].rc < 0 && n > 1)
-			err_in(&t[i].e, "%s", t[i].name);
-		finish(t[i].source, t[i].name, t[i].rc, &t[i].e);
-		outbox_leave(g.in.box, i);
-	}
-	inputs_close(&g.in);
+	progress_stop();
+	end_inputs(&g.in);
 	free(t);
 }
 
@@ -353,7 +385,7 @@ serve(void)
 	else if (rc < 0)
 		tool_fail(&e);
 	if (!peer.serve)
-		inputs_close(&g.in);
+		end_inputs(&g.in);
 }
 
 /* ---- */
@@ -426,6 +458,8 @@ main(int argc, char **argv)
 	operands(argv + optind, argc - optind);
 	peer_ready(n_peers ? peers[0] : NULL);
 	peer.wire.bwlimit = opts_common.bwlimit;
+	if (opts_common.max_duration > 0)
+		peer.wire.until = began + opts_common.max_duration;
 	if (bench && peer.listen)
 		opts_bad("--bench and --latency go to a kvrecv that listens");
 	if (bench && bench_run(peers[0], bench_sizes, bench == 2, &e) < 0)

@@ -122,6 +122,25 @@ ok 'both end well'		sh -c "true" && wait "$p1" && ended
 ok 'the first has all'		same "$tmp/a" "$tmp/g1"
 ok 'the second has all'		same "$tmp/a" "$tmp/g2"
 
+recv --into "$tmp/g3"
+ok 'one of two is not there: 5'	status 5 kvsend -q 127.0.0.1:1 "$addr" "$tmp/s.kv"
+ok 'the other ends well'	ended
+ok 'and has all'		same "$tmp/a" "$tmp/g3"
+recv --into "$tmp/x"
+ok '--max-duration is 3'	status 3 kvsend -q --max-duration 1s --bwlimit 1M "$addr" "$tmp/s.kv"
+ended
+
+# ---- measuring ----
+recv --into "$tmp/x"
+ok 'latency of a chunk'		status 0 kvsend --latency --size 64K "$addr"
+grep '64 KiB' "$tmp/.tap" | sed 's/^kvsend//' >"$tmp/row"
+ended
+ok 'both ends print the same row'	sh -c "[ -s '$tmp/row' ] && sed 's/^kvrecv//' '$tmp/err' | grep -qxFf '$tmp/row'"
+recv --into "$tmp/nothing" --senders 2
+ok 'rate of chunks'		status 0 kvsend --bench --size 64K..128K "$addr"
+ended
+ok 'nothing of it is stored'	sh -c "[ -z \"\$(find '$tmp/nothing' -name '*.safetensors')\" ]"
+
 # ---- keys ----
 printf 'a secret of more than sixteen bytes\n' >"$tmp/psk"
 printf 'another secret of the same length..\n' >"$tmp/psk2"

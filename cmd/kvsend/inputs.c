@@ -57,7 +57,8 @@ int
 inputs_open(struct inputs *in, const struct what *w, unsigned peers, struct err *e)
 {
 	struct outbox_opts bo = { .pool = peer.pool, .peers = peers, .shard = w->shard,
-	    .jobs = peer.wire.jobs, .failed = w->failed };
+	    .jobs = peer.wire.jobs, .failed = w->failed,
+	    .max_duration = opts_common.max_duration };
 	int i;
 
 	memset(in, 0, sizeof(*in));

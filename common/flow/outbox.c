@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/par.h"
 #include "base/stop.h"
@@ -23,6 +24,8 @@ outbox_open(struct outbox **out, const struct outbox_opts *o, struct err *e)
 	if (!b)
 		return err_sys(e, "outbox");
 	b->opts = *o;
+	if (o->max_duration > 0)
+		b->until = clock_mono() + o->max_duration;
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->change, NULL);
 	for (i = 0; i < o->peers; i++) {

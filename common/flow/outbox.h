@@ -16,6 +16,7 @@ struct outbox_opts {
 	unsigned peers;
 	int shard;		/* each chunk to one peer: rank modulo peers; else to all */
 	unsigned jobs;		/* headers read at once */
+	double max_duration;	/* s; then the feeds end as if the inputs had. 0: none */
 	/* An input's chunk could not be had; the others go on. Any thread. */
 	void (*failed)(void *ctx, const struct err *why);
 	void *ctx;
@@ -34,6 +35,12 @@ int outbox_start(struct outbox *b, struct err *e);
 
 /* What peer i takes from. After an input failed its next() ends with that error. */
 struct wire_feed outbox_feed(struct outbox *b, unsigned i);
+/* What peers are done with so far, and whether max_duration ended it. */
+struct outbox_now {
+	uint64_t chunks, bytes;
+	int timed_out;
+};
+void outbox_look(struct outbox *b, struct outbox_now *now);
 /* Peer i takes no more: its share is dropped. */
 void outbox_leave(struct outbox *b, unsigned i);
 

@@ -2,6 +2,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "flow/outbox_impl.h"
 
 void
@@ -26,7 +27,10 @@ feed_next(void *ctx, int wait, struct wire_item **out, struct err *e)
 	pthread_mutex_lock(&b->lock);
 	if (wait && !p->head && !b->ended)
 		pthread_cond_timedwait(&b->change, &b->lock, &t);
-	if (p->head) {
+	if (b->until > 0 && clock_mono() > b->until) {
+		b->now.timed_out = 1;
+		rc = 0;
+	} else if (p->head) {
 		struct share *s = p->head;
 
 		p->head = s->next;
@@ -99,7 +103,17 @@ feed_done(void *ctx, struct wire_item *it, enum wire_end how, const struct err *
 		b->opts.failed(b->opts.ctx, &e);
 	}
 	pthread_mutex_lock(&b->lock);
+	b->now.chunks++;
+	b->now.bytes += it->offer.size;
 	share_drop(b, it->own);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void
+outbox_look(struct outbox *b, struct outbox_now *now)
+{
+	pthread_mutex_lock(&b->lock);
+	*now = b->now;
 	pthread_mutex_unlock(&b->lock);
 }
 

@@ -51,6 +51,8 @@ struct outbox {
 	int started, ended, closing;
 	struct err why;			/* ended badly */
 	uint64_t ticket;
+	double until;			/* clock_mono(); 0: no limit */
+	struct outbox_now now;
 	struct peer peer[];
 };
 

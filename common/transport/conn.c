@@ -12,6 +12,7 @@
 #include "base/stop.h"
 #include "transport/conn_impl.h"
 
+#define DRAIN_S 0.5
 #define SLICE_MS 250	/* a stop signal may have woken another thread: look now and then */
 
 static void
@@ -272,6 +273,19 @@ conn_shut(struct conn *c)
 {
 	atomic_store(&c->shut, 1);
 	(void)shutdown(c->fd, SHUT_RDWR);
+}
+
+void
+conn_drain(struct conn *c)
+{
+	double until = clock_mono() + DRAIN_S;
+	struct pollfd p = { c->fd, POLLIN, 0 };
+	char away[4096];
+
+	(void)shutdown(c->fd, SHUT_WR);
+	while (clock_mono() < until && poll(&p, 1, SLICE_MS) >= 0)
+		if (p.revents && recv(c->fd, away, sizeof(away), MSG_DONTWAIT) <= 0)
+			break;
 }
 
 void

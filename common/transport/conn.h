@@ -93,6 +93,9 @@ int conn_ring(struct conn *c, int source, struct err *e);
 /* Any thread: readers and writers return -1 soon; the peer sees the end. */
 void conn_shut(struct conn *c);
 void conn_close(struct conn *c);	/* safe on NULL */
+/* Before it, for who was told why we go: says the end, and takes in what is still under way for a
+ * moment. A close with unread bytes would be a reset, which overtakes our words. */
+void conn_drain(struct conn *c);
 
 int conn_fd(const struct conn *c);
 int conn_is_unix(const struct conn *c);

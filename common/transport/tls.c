@@ -21,6 +21,7 @@
 #define IDENTITY "kvtools"
 #define CERT_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define PSK_CIPHER "TLS_AES_128_GCM_SHA256"
+#define READ_AHEAD ((size_t)256 << 10)
 #define BATCH 65536	/* plain bytes handed to OpenSSL at once under the lock */
 
 /* What OpenSSL says went wrong, in its words; kind by whose fault it is. */
@@ -119,6 +120,8 @@ make_ctx(const struct conn_opts *o, struct err *e)
 	    SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set_read_ahead(ctx, 1);		/* else two system calls a record of 16 KiB */
+	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_ciphersuites(ctx, psk ? PSK_CIPHER : CERT_CIPHERS);
 	if (psk) {

@@ -126,6 +126,8 @@ receive_guest(struct wire_door *d, struct conn *c)
 		rc = wire_magic(c, magic, &e);
 	if (rc < 0 && e.kind != ERR_TEMP)
 		turn_away(c, &e);
+	if (rc < 0)
+		conn_drain(c);
 	if (rc == 0 && memcmp(magic, LANE_MAGIC, 8) == 0) {
 		rc = take_lane(d, c, &e);
 	} else {

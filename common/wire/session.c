@@ -355,7 +355,7 @@ meet(struct wire_link *l, const struct wire_hello *mine, const struct wire_opts 
 static unsigned
 default_lanes(const struct conn *c)
 {
-	/* One stream fills a loopback; on a network two share the work of two cores. */
+	/* Copying and summing of two share two cores; one ring of shared memory is enough. */
 	return conn_is_unix(c) ? 1 : 2;
 }
 

@@ -84,7 +84,8 @@ hear_give_up(struct in *s, const struct wire_msg *m, struct err *e)
 	s->run->totals.offered++;
 	s->run->totals.offered_bytes += x->offer->size;
 	s->run->totals.failed++;
-	wire_note(s->opts, "%s: not sent: %s", x->offer->name, v.text);
+	if (v.kind != ERR_PARTIAL)	/* of a time limit: all the rest */
+		wire_note(s->opts, "%s: not sent: %s", x->offer->name, v.text);
 	in_release(s, v.id);
 	return 0;
 }

@@ -187,6 +187,22 @@ mark(struct out *o, const uint32_t *ids, unsigned n, int before)
 	return more;
 }
 
+/* Too late: what was granted is given back, an item at a time. */
+static int
+too_late(struct out *o, const uint32_t *ids, unsigned n)
+{
+	struct err why;
+	unsigned i;
+
+	if (o->s->opts.until <= 0 || clock_mono() < o->s->opts.until)
+		return 0;
+	err_set(&why, ERR_PARTIAL, "time limit reached");
+	mark(o, ids, n, 0);
+	for (i = 0; i < n; i++)
+		out_give_up(o, ids[i], &why);
+	return 1;
+}
+
 static int
 send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
 {
@@ -194,6 +210,8 @@ send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
 	unsigned n = o->s->opts.layers ? group(o, ids) : 1;
 	int rc;
 
+	if (too_late(o, ids, n))
+		return 0;
 	mark(o, ids, n, 1);
 	rc = pace(o, n * t->item->offer.size, e);
 	if (rc == 0)

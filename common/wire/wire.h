@@ -24,6 +24,7 @@ struct wire_opts {
 	unsigned lanes;			/* data connections or queue pairs; 0: as pays here */
 	unsigned retries;		/* of a chunk; of a broken session, if reconnect */
 	int reconnect;
+	double until;			/* source: no chunk is begun after it, clock_mono(); 0 */
 	uint64_t bwlimit;		/* source: bytes a second; 0: none */
 	int layers;			/* source: order of layers, see kvwire(5) */
 	uint64_t chunk_max;		/* sink: the largest chunk taken */
