@@ -100,7 +100,7 @@ answer(struct in *s, uint32_t first, uint32_t n, struct buf *b, struct err *e)
 		in_release(s, first + i);
 	}
 	pthread_mutex_unlock(&s->fate.lock);
-	/* The answer travels with the first grant, unless that has to wait. */
+	/* At once: a grant may have to wait for memory. */
 	if (wire_send(s->link.c, b, e) < 0)
 		return -1;
 	for (i = 0; i < n; i++)
