@@ -242,7 +242,9 @@ push_all(void)
 	struct err e;
 	unsigned i, n = 0;
 
-	if (!t || inputs_open(&g.in, &o, n_peers, &e) < 0) {
+	if (!t)
+		opts_bad("out of memory");
+	if (inputs_open(&g.in, &o, n_peers, &e) < 0) {
 		tool_fail(&e);
 		free(t);
 		inputs_close(&g.in);
@@ -309,7 +311,9 @@ session(void *ctx, struct conn *c, struct wire_door *door)
 	} else if (rc) {
 		rc = wire_source_run(g.source, c, door, &e);
 		pthread_mutex_lock(&lock);
-		if (rc < 0 && e.kind == ERR_TEMP) {
+		if (rc < 0 && !*wire_source_transport(g.source, NULL)) {
+			tool_note("refused: %s", e.text);	/* never got as far as the lanes */
+		} else if (rc < 0 && e.kind == ERR_TEMP) {
 			g.cut_at = clock_mono();
 			g.cut_why = e;
 			tool_note("%s; it may come back", e.text);

@@ -102,6 +102,21 @@ ok 'that has that name'		grep -aq "$h" "$tmp/one"
 kill -TERM "$server"
 ok 'the server dies by the signal'	status 143 wait "$server"
 
+rm -f "$tmp/ready"
+kvsend -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" "$tmp/s.kv" &
+pid=$!
+pids="$pids $pid"
+await "$tmp/ready"
+addr=$(cat "$tmp/ready")
+ok 'a stranger before'		python3 -c "
+import socket, sys
+s = socket.create_connection(('127.0.0.1', int('${addr##*:}')))
+s.sendall(b'KVWIRE\\x01\\n' + b'x' * 100)
+s.close()"
+ok 'pulled from a file'		sh -c "kvrecv -q '$addr' >'$tmp/out'"
+ok 'the sender ends well'	ended
+ok 'it is the same stream'	cmp "$tmp/s.kv" "$tmp/out"
+
 # ---- several ----
 recv --into "$tmp/f" --senders 6
 for i in 1 2 3 4 5 6; do
