@@ -257,6 +257,25 @@ kill "$pid" 2>/dev/null
 wait "$pid" 2>/dev/null
 ok 'nothing wrong is stored'	kvstat verify -q "$tmp/l"
 
+recv --into "$tmp/rec"
+bad record "$tmp/lane"
+ok 'a transfer that somebody writes down'	status 0 kvsend --lanes 1 "$addr" "$tmp/s.kv"
+ended
+recv --into "$tmp/replay"
+ok 'replayed to the next receiver'	python3 - "${addr##*:}" "$tmp/lane" <<'PY'
+import socket, sys
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+try:
+    s.sendall(open(sys.argv[2], "rb").read())
+    s.recv(1)
+except OSError:
+    pass
+PY
+ok 'stores nothing'		sh -c "[ -z \"\$(find '$tmp/replay' -name '*.safetensors')\" ]"
+ok 'an honest sender does'	status 0 kvsend "$addr" "$tmp/s.kv"
+ended
+ok 'and the reason was told'	grep -q 'a lane of no session' "$tmp/err"
+
 # ---- bad inputs ----
 head -c 300000 "$tmp/s.kv" >"$tmp/cut.kv"
 recv
