@@ -14,7 +14,8 @@ packages_of() {
 		nginx-light iproute2 rdma-core ibverbs-providers qemu-system-x86 busybox-static \
 		cpio kmod ;;
 	fuzz) echo clang libclang-rt-14-dev ;;
-	bench) echo zstd xxhash time python3 socat perftest iperf3 gnuplot-nox b3sum ;;
+	bench) echo zstd xxhash time python3 socat perftest iperf3 gnuplot-nox b3sum libhiredis-dev \
+		redis-server redis-tools ;;
 	esac
 }
 
