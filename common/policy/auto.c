@@ -239,6 +239,19 @@ enter(struct learner *l, uint32_t i, struct err *e)
 	return at;
 }
 
+/* Replayed head first, a block comes in after its parent, and is to leave before it. */
+static void
+file(struct learner *l, uint32_t at)
+{
+	const struct mark *m = &l->marks[at];
+	uint32_t up = neighbour(l, m, m->has_parent, m->parent);
+
+	cells_enter(l, at);
+	if (up != NODE_NONE && up != at && !l->p.nodes[up].ghost &&
+	    l->marks[up].kind == m->kind && l->marks[up].age == m->age)
+		node_behind(&l->p, &l->cells[0][m->kind][m->age], at, up);
+}
+
 static int
 auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 {
@@ -264,7 +277,7 @@ auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 		.has_parent = i > 0, .parent = i ? r->keys[i - 1] : 0,
 		.has_child = !last, .child = last ? 0 : r->keys[i + 1],
 	};
-	cells_enter(l, at);
+	file(l, at);
 	while (p->used > p->o.capacity)
 		evict(l);
 	return hit;

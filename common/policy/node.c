@@ -151,6 +151,23 @@ node_pop(struct policy *p, struct queue *q)
 }
 
 void
+node_behind(struct policy *p, struct queue *q, uint32_t at, uint32_t up)
+{
+	struct node *n = &p->nodes[at];
+
+	node_unlink(p, q, at);
+	n->prev = up;
+	n->next = p->nodes[up].next;
+	p->nodes[up].next = at;
+	if (n->next != NODE_NONE)
+		p->nodes[n->next].prev = at;
+	else
+		q->tail = at;
+	q->bytes += n->bytes;
+	q->n++;
+}
+
+void
 node_renew(struct policy *p, struct queue *q, uint32_t at)
 {
 	if (q->head == at)

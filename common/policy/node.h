@@ -95,6 +95,9 @@ void node_push(struct policy *p, struct queue *q, uint32_t at);
 void node_unlink(struct policy *p, struct queue *q, uint32_t at);
 uint32_t node_pop(struct policy *p, struct queue *q);	/* the oldest, or NODE_NONE */
 
+/* From elsewhere in the queue to just behind up, as if it were a little older. */
+void node_behind(struct policy *p, struct queue *q, uint32_t at, uint32_t up);
+
 /* To the head of its queue. */
 void node_renew(struct policy *p, struct queue *q, uint32_t at);
 
