@@ -86,6 +86,18 @@ ended
 ok 'it is the same stream'	cmp "$tmp/s.kv" "$tmp/out"
 ok 'by the name of shm'		grep -q '^kvrecv: shm' "$tmp/err"
 
+if [ ! -d /sys/class/infiniband ]; then
+	recv --into "$tmp/fall"
+	ok 'rdma:// where there is none'	status 0 kvsend "rdma://${addr#tcp://}" "$tmp/s.kv"
+	ended
+	cp "$tmp/.tap" "$tmp/said"
+	ok 'is said in a line'	grep -q 'rdma: .*falling back to tcp' "$tmp/said"
+	ok 'and in the summary'	grep -q 'transports that failed 1' "$tmp/said"
+	recv --into "$tmp/fall" --idle-timeout 1s
+	ok 'required it is an error'	sh -c "kvsend -q --require rdma '$addr' '$tmp/s.kv'; case \$? in 2|5) ;; *) exit 1; esac"
+	ended
+fi
+
 # ---- pull ----
 rm -f "$tmp/ready"
 kvsend --listen 127.0.0.1:0 --ready-file "$tmp/ready" --from "$tmp/a" --serve 2>"$tmp/err" &

@@ -22,7 +22,7 @@ wire_note(const struct wire_opts *o, const char *fmt, ...)
 	o->note(o->note_ctx, text);
 }
 
-/* "rdma (devices), lanes": the transports that this end could use on c. */
+/* The transports that this end could use on c. */
 static unsigned
 usable(const struct wire_opts *o, const struct conn *c, const struct fabric_opts *fo)
 {
@@ -373,6 +373,8 @@ wire_meet(struct wire_link *l, struct conn *c, struct wire_hello *mine,
 	    .lanes = o->lanes ? o->lanes : default_lanes(c), .timeout_s = o->conn->timeout_s,
 	    .source = (mine->flags & WIRE_SOURCE) != 0 };
 	mine->transports = usable(o, c, &l->fo);
+	l->fallbacks = mine->transports != 0 &&
+	    (o->wanted & 1u << TRANSPORT_VERBS & ~mine->transports) != 0;
 	mine->lanes = l->fo.lanes;
 	if (gethostname(mine->host, sizeof(mine->host) - 1) < 0)
 		strcpy(mine->host, "unknown");

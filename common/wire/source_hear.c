@@ -114,7 +114,11 @@ hear_totals(struct out *o, const struct wire_msg *m, struct err *e)
 	/* A lane may still be on its way back from the last chunk. */
 	while (o->base != o->next && !o->fate.failed)
 		fate_wait(&o->fate, FATE_TALK);
-	return wire_get_totals(&o->s->totals, m, e);
+	if (wire_get_totals(&o->s->totals, m, e) < 0)
+		return -1;
+	if (o->s->totals.fallbacks < o->link.fallbacks)	/* what this host lacks only it knows */
+		o->s->totals.fallbacks = o->link.fallbacks;
+	return 0;
 }
 
 /* One message: 1 go on, 0 the totals came, -1. */
