@@ -207,17 +207,35 @@ cut_corrupt(struct evict *ev)
 	}
 }
 
+/* Everything is to go and nothing may stay: then the order is no matter, and no header needs
+ * to be read. */
+static int
+clears_out(const struct evict *ev, const struct evict_want *w)
+{
+	uint32_t i;
+
+	if (!(w->ask & 1u << EVICT_ALL) || w->select || w->pin_file)
+		return 0;
+	for (i = 0; i < ev->units.n; i++)
+		if (ev->flags[i] & (EVICT_YOUNG | EVICT_PINNED | EVICT_LEASED))
+			return 0;
+	return 1;
+}
+
 int
 evict_mark(struct evict *ev, const struct evict_want *w, struct err *e)
 {
 	struct buf name = { 0 };
 	uint32_t i;
 
+	if (mark_young(ev, w->min_age_s, e) < 0 ||
+	    (!clears_out(ev, w) && evict_link(ev, w->jobs, e) < 0))
+		return -1;
 	for (i = 0; w->select && i < ev->units.n; i++)
 		if (!unit_selected(ev, w->select, i, &name))
 			ev->flags[i] |= EVICT_OUTSIDE;
 	buf_free(&name);
-	if (mark_young(ev, w->min_age_s, e) < 0 || ask(ev, w, e) < 0)
+	if (ask(ev, w, e) < 0)
 		return -1;
 	if (w->pin_file && evict_read_pins(ev, w->pin_file, e) < 0)
 		return -1;

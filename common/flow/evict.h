@@ -8,8 +8,8 @@
 /*
  * Keeping a store within bounds. Four steps, each on top of the one before:
  *
- *	evict_read()	what the store holds, what its headers and its index tell
- *	evict_mark()	what must stay and what is asked to go
+ *	evict_read()	what the store holds, and what its index tells
+ *	evict_mark()	what its headers tell, what must stay and what is asked to go
  *	evict_plan()	limits, the plan (policy/plan.h), the guards: nothing is deleted yet
  *	evict_run()	delete or demote, in parallel, children before parents
  *
@@ -88,9 +88,14 @@ struct evict {
 	uint64_t max_bytes, low_bytes;	/* of what is selected; UINT64_MAX: no limit */
 };
 
-/* Read it all; ev is zeroed first. Free with evict_free() in any case. */
+/* Names, sizes, times and the index; ev is zeroed first. Free with evict_free() in any
+ * case. */
 int evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, struct err *e);
 void evict_free(struct evict *ev);
+
+/* Parents, expiry and priority from the headers of native chunks that the index does not
+ * tell of; evict_mark() calls it unless everything goes in any case. */
+int evict_link(struct evict *ev, unsigned jobs, struct err *e);
 
 /* Selection, ages, pins, leases, quotas; what is asked for. ERR_USAGE: a bad pin, quota or
  * report file; links or ages are needed and not known. */

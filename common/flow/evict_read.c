@@ -155,19 +155,24 @@ join_head(struct evict *ev, uint32_t unit, const struct cat_head *h)
 		v->created_s = (double)h->created;
 }
 
-static int
-join_heads(struct evict *ev, unsigned jobs, struct err *e)
+int
+evict_link(struct evict *ev, unsigned jobs, struct err *e)
 {
 	struct cat_head *heads = NULL;
 	struct catalog part;
 	uint32_t *unit = NULL;
-	int rc = unlinked_rows(ev, &part, &unit, e);
+	int rc;
 	size_t i;
+
+	if (!ev->place->native)
+		return 0;
+	rc = unlinked_rows(ev, &part, &unit, e);
 
 	if (rc == 0)
 		rc = catalog_heads(&part, ev->place, jobs, &heads, e);
 	for (i = 0; rc == 0 && i < part.n; i++)
 		join_head(ev, unit[i], &heads[i]);
+	ev->read_ns = clock_now_ns();
 	free(heads);
 	free(part.rows);
 	free(unit);
@@ -191,8 +196,6 @@ evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, s
 		return -1;
 	if (ix)
 		ev->knows_use = ev->knows_hits = 1;
-	if (p->native && join_heads(ev, jobs, e) < 0)
-		return -1;
 	ev->read_ns = clock_now_ns();
 	return 0;
 }
