@@ -13,11 +13,13 @@ int
 stat_open(struct stat_place *s, const char *url, const struct select *sel, int heads)
 {
 	struct store_opts so = { .conf = opts_conf };
+	struct select what = *sel;
 	struct err e;
 
 	memset(s, 0, sizeof(*s));
+	what.heads = heads;
 	if (pick_open(&s->place, url, &so, NULL, &e) < 0 ||
-	    catalog_read(&s->cat, &s->place, sel, opts_common.jobs, &e) < 0 ||
+	    catalog_read(&s->cat, &s->place, &what, opts_common.jobs, &e) < 0 ||
 	    (heads && catalog_heads(&s->cat, &s->place, opts_common.jobs, &s->heads, &e) < 0)) {
 		tool_fail(&e);
 		stat_close(s);

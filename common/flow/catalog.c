@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/par.h"
-#include "flow/catalog.h"
+#include "flow/catalog_impl.h"
 
 /* One reading: jobs list prefixes in parallel and add under the lock. */
 struct reading {
@@ -92,6 +92,8 @@ add_row(struct reading *r, const struct store_item *it, const struct key *k,
 		if (buf_add(&c->names, it->name, strlen(it->name) + 1) < 0)
 			return no_memory(e);
 	}
+	if (!n && it->head)
+		row->brought = catalog_bring(c, row, it);
 	c->n++;
 	c->bytes += it->size;
 	return 0;
@@ -224,7 +226,8 @@ list_one(void *ctx, size_t i, struct err *e)
 	struct reading *r = ctx;
 	const char *prefix = ((const char **)(void *)r->prefixes.p)[i];
 
-	return store_list(r->p->store, prefix, 0, add_item, r, e);
+	return store_list(r->p->store, prefix, r->sel->heads ? STORE_LIST_HEADS : 0, add_item, r,
+		e);
 }
 
 /* Offsets of the texts, in place of them: par_each wants the i-th at once. */
@@ -360,6 +363,7 @@ append(struct catalog *to, const struct catalog *from, uint8_t tier, struct err 
 		*row = from->rows[i];
 		row->group += (uint32_t)to->n_groups;
 		row->tier = tier;
+		row->brought = 0;	/* merged catalogs read their headers */
 		if (row->name != CAT_NATIVE)
 			row->name += names;
 	}
@@ -427,6 +431,7 @@ catalog_free(struct catalog *c)
 {
 	free(c->groups);
 	free(c->rows);
+	free(c->brought);
 	buf_free(&c->names);
 	memset(c, 0, sizeof(*c));
 }

@@ -41,6 +41,7 @@ struct select {
 	const char *const *include, *const *exclude;	/* patterns of object names; NULL ends */
 	const char *const *prefixes;	/* hash prefixes; NULL: any */
 	size_t n_prefixes;
+	int heads;		/* catalog_heads() will be wanted: bring them where that is cheap */
 };
 void select_init(struct select *s);
 /* Does a chunk with this key, object name, size and write time belong? name may be NULL. */
@@ -67,6 +68,7 @@ struct cat_row {
 	int64_t mtime_s, atime_s;
 	float ttl_s;		/* -1: none */
 	uint8_t tier;		/* which of the places it was listed from; 0 */
+	uint32_t brought;	/* number, from 1 on, of the header that came with the listing */
 };
 #define CAT_NATIVE UINT32_MAX
 
@@ -79,6 +81,8 @@ struct catalog {
 	uint64_t bytes;			/* of all rows */
 	uint64_t foreign, foreign_bytes;	/* objects that are no chunks */
 	uint64_t litter;
+	struct cat_head *brought;	/* headers that came with the listing */
+	size_t n_brought;
 };
 
 /* List a place. jobs 0: what the store likes. */

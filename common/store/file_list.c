@@ -27,6 +27,7 @@ struct walk {
 	store_each *each;
 	void *ctx;
 	char path[PATH_MAX];
+	char head[4096];
 };
 
 static int
@@ -39,6 +40,38 @@ is_litter(const char *name)
 
 static int walk_dir(struct walk *w, int fd, size_t len, int depth, struct err *e);
 
+static void
+fill_item(struct store_item *it, const struct stat *st)
+{
+	it->size = (uint64_t)st->st_size;
+	it->mtime_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+	it->atime_ns = st->st_atim.tv_sec * INT64_C(1000000000) + st->st_atim.tv_nsec;
+}
+
+/* One look-up of the name gives size, times and first page. */
+static int
+visit_head(struct walk *w, int dir, const char *leaf, struct store_item *it)
+{
+	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int fd = openat(dir, leaf, flags | O_NOATIME);
+	struct stat st;
+	ssize_t n = -1;
+
+	if (fd < 0 && errno == EPERM)
+		fd = openat(dir, leaf, flags);
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		n = pread(fd, w->head, sizeof(w->head), 0);
+	close(fd);
+	if (n < 0)
+		return -1;
+	fill_item(it, &st);
+	it->head = w->head;
+	it->n_head = (size_t)n;
+	return 0;
+}
+
 /* 0 go on, 1 enough, -1 failed */
 static int
 visit_file(struct walk *w, int dir, const char *leaf, struct err *e)
@@ -49,12 +82,12 @@ visit_file(struct walk *w, int dir, const char *leaf, struct err *e)
 	if (is_litter(leaf) != w->litter || (*leaf == '.' && !w->litter))
 		return 0;
 	it.litter = w->litter != 0;
+	if (w->flags & STORE_LIST_HEADS && visit_head(w, dir, leaf, &it) == 0)
+		return w->each(w->ctx, &it, e);
 	if (!(w->flags & STORE_LIST_FAST)) {
 		if (fstatat(dir, leaf, &st, 0) < 0)
 			return errno == ENOENT ? 0 : err_sys(e, "stat '%s'", w->path);
-		it.size = (uint64_t)st.st_size;
-		it.mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
-		it.atime_ns = st.st_atim.tv_sec * INT64_C(1000000000) + st.st_atim.tv_nsec;
+		fill_item(&it, &st);
 	}
 	return w->each(w->ctx, &it, e);
 }

@@ -52,11 +52,14 @@ struct store_item {
 	int64_t hits;		/* use count if the back end keeps one (Redis LFU); -1 */
 	unsigned char dir;	/* a common prefix, not an object */
 	unsigned char litter;	/* a temporary or half-made thing, see store_sweep() */
+	const void *head;	/* STORE_LIST_HEADS: its first bytes; NULL: not brought */
+	size_t n_head;		/* at most 4096 */
 };
 
 enum store_list_flags {
 	STORE_LIST_DIRS	= 1,	/* one level only: objects here, and directories with dir set */
 	STORE_LIST_FAST = 2,	/* names only; size and times may be left 0 */
+	STORE_LIST_HEADS = 4,	/* with first bytes, where that costs little (directories) */
 };
 
 /* Every object whose name begins with prefix ("" all), each once, in no promised
