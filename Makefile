@@ -108,6 +108,7 @@ INSTALL_PROGRAM ?= install -m 755
 INSTALL_DATA    ?= install -m 644
 PAGES := $(wildcard man/*.[1-9])
 UNITS := $(wildcard scripts/systemd/*.service scripts/systemd/*.timer)
+EXAMPLES := $(patsubst scripts/%,%,$(wildcard $(addprefix scripts/,cron/* grafana/* kubernetes/*)))
 COMPLETIONS = $(foreach t,$(TOOLS),$(BASHDIR)/$t $(ZSHDIR)/_$t $(FISHDIR)/$t.fish)
 
 install: all
@@ -119,8 +120,11 @@ install: all
 		$(O)/$$t --completion bash >"$(DESTDIR)$(BASHDIR)/$$t" && \
 		$(O)/$$t --completion zsh >"$(DESTDIR)$(ZSHDIR)/_$$t" && \
 		$(O)/$$t --completion fish >"$(DESTDIR)$(FISHDIR)/$$t.fish" || exit; done
-	for u in $(UNITS); do $(INSTALL_DATA) $$u "$(DESTDIR)$(UNITDIR)" || exit; done
+	for u in $(UNITS); do to="$(DESTDIR)$(UNITDIR)/$${u##*/}"; \
+		sed 's,=/usr/bin/kv,=$(BINDIR)/kv,' $$u >"$$to" && chmod 644 "$$to" || exit; done
 	$(INSTALL_DATA) README.md INSTALL LICENSE "$(DESTDIR)$(DOCDIR)"
+	for e in $(EXAMPLES); do install -d "$(DESTDIR)$(DOCDIR)/examples/$${e%/*}" && \
+		$(INSTALL_DATA) scripts/$$e "$(DESTDIR)$(DOCDIR)/examples/$$e" || exit; done
 
 uninstall:
 	rm -f $(foreach f,$(TOOLS:%=$(BINDIR)/%) $(COMPLETIONS) $(UNITS:scripts/systemd/%=$(UNITDIR)/%) \

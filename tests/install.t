@@ -22,6 +22,8 @@ done
 for page in kv.7 kvurl.7 kvchunk.5 kvstream.5 kvtools.conf.5; do
 	ok "$page" test -f "$dest/usr/share/man/man${page##*.}/$page"
 done
+ok 'a unit of systemd' test -f "$dest/usr/lib/systemd/system/kvevict@.timer"
+ok 'an example' test -f "$dest/usr/share/doc/kvtools/examples/cron/kvevict"
 ok 'licence' cmp -s LICENSE "$dest/usr/share/doc/kvtools/LICENSE"
 is 'nothing outside of PREFIX' "$(all_of -type f ! -path './usr/*')" ''
 is 'files that others may read' "$(all_of -type f ! -perm -444)" ''
