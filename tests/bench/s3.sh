@@ -9,15 +9,15 @@ export TMPDIR="${TMPDIR:-/dev/shm}"	# a disk would be the limit
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=${0%/*}/../server
-: "${N8:=40}" "${N256:=600}" "${NLIST:=3000}" "${ALL:=}" "${RUNS:=5}"
+: "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}"
 PATH=$PATH:/usr/sbin
-for p in nginx radosgw rclone curl aws; do
+for p in nginx radosgw rclone curl aws time; do
 	command -v $p >/dev/null || { echo "s3: $p not here"; exit 0; }
 done
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
-# As the others: rclone and aws sign the payload's hash over http, curl has no signature at all,
-# since its signer of this version cannot do without 100-continue. "kv -s" is with the hash.
+# curl has no signature at all: its signer of this version cannot do without 100-continue. So we
+# leave out the payload's hash, as with TLS; "kv -s" is with it, as rclone has.
 export KVTOOLS_UNSIGNED_PAYLOAD=1
 trap '"$server/s3sink.sh" stop "$tmp/sink"; "$server/radosgw.sh" stop "$tmp/rgw"; rm -rf "$tmp"' EXIT
 
@@ -123,3 +123,29 @@ for set in 8m 256k; do
 	# shellcheck disable=SC2086
 	contest gateway $set get kv curl rclone $others
 done
+
+# 4096 bytes on a warm connection: ours from call to return, curl's until its first byte.
+first=$(head -n 1 "$tmp/names")
+for ((i = 0; i < 500; i++)); do
+	printf 'url = "%s"\noutput = /dev/null\n' "$AWS_ENDPOINT_URL/bucket/256k/$first"
+done >"$tmp/first"
+for ((i = 0; i < RUNS; i++)); do
+	"${KVTOOLS_OUT:-out}/bench/s3" s3://bucket/256k "$first" >>"$tmp/first.kv"
+	curl -s -r 0-4095 -w '%{time_starttransfer}\n' -K "$tmp/first" |
+		awk '{ printf "%.0f\n", $1 * 1e6 }' | sort -n | sed -n 250p >>"$tmp/first.curl"
+done
+echo "first bytes, warm: kv $(column "$tmp/first.kv" 1) us, curl $(column "$tmp/first.curl" 1) us"
+
+# A million names, made up by a server of ours that is the limit: 16 requests at once, or one.
+mkfifo "$tmp/in"
+/usr/bin/python3 "$server/s3hostile.py" --open <"$tmp/in" >"$tmp/port" &
+exec 9>"$tmp/in"
+until grep -q port "$tmp/port"; do sleep 0.05; done
+AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
+/usr/bin/time -f 'list 1,000,000: kvstat ls  %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
+	kvstat ls s3://million >"$tmp/ls"
+cat "$tmp/t"
+/usr/bin/time -f 'list 1,000,000: rclone lsf %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
+	rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-list-version 2 --fast-list \
+	--s3-endpoint "$AWS_ENDPOINT_URL" lsf -R :s3:million/m >"$tmp/ls"
+cat "$tmp/t"
