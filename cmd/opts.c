@@ -43,6 +43,8 @@ const struct opt opts_shared[] = {
 	{ OPT_SETTING + 5, "timeout", "TIME", "give up on a silent server after this", NULL },
 	{ OPT_SETTING + 6, "index", "URL", "index of last uses: a file, redis:// or auto", NULL },
 	{ OPT_SETTING + 7, "password-file", "FILE", "password of the store or peer", "FILE" },
+	{ OPT_SETTING + 9, "client-cert", "FILE", "certificate to show to a TLS server", "FILE" },
+	{ OPT_SETTING + 10, "client-key", "FILE", "and its key", "FILE" },
 	{ OPT_SETTING + 8, "credential", "NAME", "file in $CREDENTIALS_DIRECTORY", NULL },
 	{ O_HELP, "help", NULL, "this text", NULL },
 	{ O_VERSION, "version", NULL, "the version", NULL },
