@@ -112,9 +112,10 @@ join_one(void *ctx, const struct index_entry *x, struct err *e)
 
 /* ---- headers ---- */
 
-/* One row of each unit whose parent the index does not tell. */
+/* The nth row of each unit whose parent is not known yet. */
 static int
-unlinked_rows(const struct evict *ev, struct catalog *part, uint32_t **unit, struct err *e)
+unlinked_rows(const struct evict *ev, uint32_t nth, struct catalog *part, uint32_t **unit,
+	struct err *e)
 {
 	const struct units *u = &ev->units;
 	uint32_t i;
@@ -126,10 +127,10 @@ unlinked_rows(const struct evict *ev, struct catalog *part, uint32_t **unit, str
 	if (!part->rows || !*unit)
 		return no_memory(e);
 	for (i = 0; i < u->n; i++) {
-		if (ev->flags[i] & EVICT_LINKED)
+		if (ev->flags[i] & EVICT_LINKED || u->start[i] + nth >= u->start[i + 1])
 			continue;
 		(*unit)[part->n] = i;
-		part->rows[part->n++] = *units_row(u, u->start[i]);
+		part->rows[part->n++] = *units_row(u, u->start[i] + nth);
 	}
 	return 0;
 }
@@ -155,27 +156,41 @@ join_head(struct evict *ev, uint32_t unit, const struct cat_head *h)
 		v->created_s = (double)h->created;
 }
 
-int
-evict_link(struct evict *ev, unsigned jobs, struct err *e)
+/* From the nth object of each unit that has it; *bad of them were no use. */
+static int
+link_by(struct evict *ev, uint32_t nth, unsigned jobs, size_t *bad, struct err *e)
 {
 	struct cat_head *heads = NULL;
 	struct catalog part;
 	uint32_t *unit = NULL;
-	int rc;
 	size_t i;
+	int rc;
 
-	if (!ev->place->native)
-		return 0;
-	rc = unlinked_rows(ev, &part, &unit, e);
-
+	*bad = 0;
+	rc = unlinked_rows(ev, nth, &part, &unit, e);
 	if (rc == 0)
 		rc = catalog_heads(&part, ev->place, jobs, &heads, e);
-	for (i = 0; rc == 0 && i < part.n; i++)
+	for (i = 0; rc == 0 && i < part.n; i++) {
 		join_head(ev, unit[i], &heads[i]);
-	ev->read_ns = clock_now_ns();
+		*bad += heads[i].state != 0;
+	}
 	free(heads);
 	free(part.rows);
 	free(unit);
+	return rc;
+}
+
+/* Where one rank's header is damaged, another's tells. */
+int
+evict_link(struct evict *ev, unsigned jobs, struct err *e)
+{
+	uint32_t nth = 0;
+	size_t bad = 1;
+	int rc = 0;
+
+	for (; rc == 0 && bad && ev->place->native; nth++)
+		rc = link_by(ev, nth, jobs, &bad, e);
+	ev->read_ns = clock_now_ns();
 	return rc;
 }
 

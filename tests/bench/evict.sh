@@ -19,7 +19,7 @@ make_files() {
 	top, n = sys.argv[1], int(sys.argv[2])
 	fd = os.open(top, os.O_RDONLY)
 	for i in range(n):
-	    h = os.open(f'org-SEP-m@1@0@{i * 0x9e3779b97f4a7c15 % 2**64:016x}@bfloat16.data',
+	    h = os.open(f'org-SEP-m@1@0@{i * 0x9e3779b97f4a7c15 % 2**63 | 2**63:016x}@bfloat16.data',
 	                os.O_WRONLY | os.O_CREAT, dir_fd=fd)
 	    os.write(h, bytes(64))
 	    os.close(h)
