@@ -71,14 +71,29 @@ opts_die(const struct err *e)
 	exit(tool_fail(e));
 }
 
-static struct conf *
-settings(void)
+/* --config counts wherever it stands: what other options set must not be lost to it. */
+static const char *
+config_file(int argc, char **argv)
+{
+	const char *file = NULL;
+	int i;
+
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (!strncmp(argv[i], "--config=", 9))
+			file = argv[i] + 9;
+		else if (!strcmp(argv[i], "--config") && i + 1 < argc)
+			file = argv[i + 1];
+	}
+	return file;
+}
+
+static void
+open_settings(const char *file)
 {
 	struct err e;
 
-	if (!opts_conf && conf_open(&opts_conf, NULL, &e) < 0)
+	if (!opts_conf && conf_open(&opts_conf, file, &e) < 0)
 		opts_die(&e);
-	return opts_conf;
 }
 
 static const struct opt *
@@ -114,7 +129,7 @@ common(int id, const struct usage *u)
 	case O_BWLIMIT:
 		rc = num_rate(&o->bwlimit, opts_arg, "--bwlimit", &e);
 		if (rc == 0)
-			rc = conf_set(settings(), "bwlimit", opts_arg, &e);
+			rc = conf_set(opts_conf, "bwlimit", opts_arg, &e);
 		break;
 	case O_DURATION: rc = num_duration(&o->max_duration, opts_arg, "--max-duration", &e); break;
 	case O_METRICS: o->metrics = opts_arg; break;
@@ -128,11 +143,7 @@ common(int id, const struct usage *u)
 		rc = num_u64(&v, opts_arg, 0, 1 << 20, "--progress-fd", &e);
 		o->progress_fd = (int)v;
 		break;
-	case O_CONFIG:
-		conf_close(opts_conf);
-		opts_conf = NULL;
-		rc = conf_open(&opts_conf, opts_arg, &e);
-		break;
+	case O_CONFIG: break;	/* read before all others */
 	case O_HELP: opts_help(u); exit(tool_end());
 	case O_VERSION: printf("%s (kvtools) %s\n", tool_name, KVTOOLS_VERSION); exit(tool_end());
 	case O_COMPLETION: rc = opts_completion(u, opts_arg, &e); if (!rc) exit(tool_end()); break;
@@ -188,7 +199,7 @@ opts_next(int argc, char **argv, const struct usage *u)
 	if (!longs) {
 		longs = long_options(u, letters + 1, sizeof(letters) - 1);
 		letters[0] = ':';
-		settings();
+		open_settings(config_file(argc, argv));
 	}
 	for (;;) {
 		c = getopt_long(argc, argv, letters, longs, NULL);
@@ -204,7 +215,7 @@ opts_next(int argc, char **argv, const struct usage *u)
 		if (common(c, u))
 			continue;
 		o = by_id(opts_shared, c);
-		if (conf_set(settings(), o->name, opts_arg, &e) < 0)
+		if (conf_set(opts_conf, o->name, opts_arg, &e) < 0)
 			opts_die(&e);
 	}
 }
