@@ -256,15 +256,18 @@ cut(struct picked *out, uint64_t limit)
 /* What each tier holds, as one catalog. A tier that cannot be listed now is left out, but for the
  * last one that could be. */
 static int
-read_tiers(struct catalog *out, struct place *p, size_t n, const struct select *s, struct err *e)
+read_tiers(struct catalog *out, struct place *p, size_t n, const struct select *s, int heads,
+	struct err *e)
 {
 	struct catalog v[PICK_TIERS];
 	size_t i, good = 0;
+	struct select what = *s;
 	struct err why;
 
+	what.heads = heads && n == 1;	/* several tiers are read again when merged */
 	for (i = 0; i < n; i++) {
 		memset(&v[i], 0, sizeof(v[i]));
-		if (catalog_read(&v[i], &p[i], s, 0, &why) == 0) {
+		if (catalog_read(&v[i], &p[i], &what, 0, &why) == 0) {
 			good++;
 			continue;
 		}
@@ -288,7 +291,8 @@ pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *
 {
 	int rc;
 
-	if (read_tiers(&out->cat, p, n, s, e) < 0)
+	if (read_tiers(&out->cat, p, n, s, !how->chain && !how->tokens && how->order == PICK_CHAIN,
+	    e) < 0)
 		return -1;
 	rc = how->chain ? pick_chain(out, p, how, e) : how->tokens ? pick_prompt(out, how, e) :
 		pick_all(out, p, s, how, e);
