@@ -324,6 +324,10 @@ run(void)
 	if (o.fill)
 		note_open(&fill, o.fill);
 	copy_run(from, to, steps(filter, foreign), o.keep_going || (o.fill && !o.file), &r);
+	if (filter && o.sel.n_prefixes && r.stats.in == r.stats.dropped && !r.failed) {
+		err_set(&e, ERR_ABSENT, "no chunk of that name in the stream");
+		tool_fail(&e);
+	}
 	if (r.timed_out)	/* with --max-time that is a miss; else some is done */
 		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
 	if (fd != STDOUT_FILENO)

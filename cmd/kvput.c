@@ -220,6 +220,11 @@ run(const char *url, char **names, int n)
 	struct sink *to;
 	struct err e;
 
+	/* before a store is made for nothing */
+	if (n == 0 && tool_binary_in(opts_common.force, &e) < 0) {
+		tool_fail(&e);
+		return;
+	}
 	if (open_store(&p, url, &e) < 0) {
 		tool_fail(&e);
 		return;

@@ -27,6 +27,7 @@ ok 'many chunk files are a stream' sh -c "find s -name '*.safetensors' -exec cat
 ok 'a tail survives' sh -c 'kvput -q t tail.kv && kvget -q t | cmp - tail.kv'
 ok 'a compressed tail survives' sh -c 'kvput -q --compress auto tc tail.kv && kvget -q tc --compress none | cmp - tail.kv'
 ok 'kvget - is a filter' sh -c 'kvget -q - <a.kv | cmp - a.kv'
+ok 'a name that is not in the stream is 1' sh -c 'kvget -q - ffffffffff <a.kv >/dev/null; test $? = 1'
 ok 'mem: takes it' kvput -q mem: a.kv
 ok 'null: takes it' kvput -q null: a.kv
 shm="kvtools-test-$$"
