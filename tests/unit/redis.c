@@ -337,6 +337,27 @@ test_lock(void **state)
 #define THREADS 4
 #define EACH 30
 
+/* 0: stored and read back equal. A master that dies takes with it what it acknowledged and had
+ * not yet passed on (Redis replicates afterwards): such an object is absent, and put again, as
+ * a second run of kvput would. Never may it come back wrong. */
+static int
+there_and_back(const char *name, const struct iovec *v, struct store_get *g, struct err *e)
+{
+	int tries = getenv("KVTOOLS_TEST_BREAK") ? 5 : 1;
+
+	while (tries-- > 0) {
+		if (store_put(s, name, v, 1, NULL, e) != 0)
+			return -1;
+		g->out->len = 0;
+		if (store_get(s, name, 0, UINT64_MAX, g, e) == 0)
+			return g->out->len == v->iov_len &&
+				!memcmp(g->out->p, v->iov_base, v->iov_len) ? 0 : -1;
+		if (e->kind != ERR_ABSENT)
+			return -1;
+	}
+	return -1;
+}
+
 static void *
 copy(void *arg)
 {
@@ -356,10 +377,7 @@ copy(void *arg)
 		struct iovec v = { p + i * 1000, 700000 + i };
 
 		snprintf(name, sizeof(name), "copy/%u/%u", id, i);
-		bad = store_put(s, name, &v, 1, NULL, &e) != 0;
-		if (!bad)
-			bad = store_get(s, name, 0, UINT64_MAX, &g, &e) < 0 ||
-				b.len != v.iov_len || memcmp(b.p, v.iov_base, b.len) != 0;
+		bad = there_and_back(name, &v, &g, &e) != 0;
 		pool_put(pool, &b);
 	}
 	if (bad)
