@@ -62,7 +62,7 @@ no_memory(struct err *e)
 
 static int
 add_row(struct reading *r, const struct store_item *it, const struct key *k,
-	const struct dialect_name *n, struct err *e)
+	const struct dialect_name *n, const struct cat_head *h, struct err *e)
 {
 	struct catalog *c = r->c;
 	int64_t g = group_of(r, k, n ? n->algo : "", n ? n->lossy : 0);
@@ -92,8 +92,8 @@ add_row(struct reading *r, const struct store_item *it, const struct key *k,
 		if (buf_add(&c->names, it->name, strlen(it->name) + 1) < 0)
 			return no_memory(e);
 	}
-	if (!n && it->head)
-		row->brought = catalog_bring(c, row, it);
+	if (h)
+		row->brought = catalog_bring(c, h);
 	c->n++;
 	c->bytes += it->size;
 	return 0;
@@ -105,8 +105,9 @@ add_item(void *ctx, const struct store_item *it, struct err *e)
 	struct reading *r = ctx;
 	struct dialect_name n;
 	struct key k;
+	struct cat_head head;
 	enum dialect_what what;
-	int rc = 0;
+	int brought, rc = 0;
 
 	if (r->p->native) {
 		what = key_parse_name(&k, it->name, NULL) == 0 ? DIALECT_CHUNK : DIALECT_FOREIGN;
@@ -118,9 +119,11 @@ add_item(void *ctx, const struct store_item *it, struct err *e)
 	if (what == DIALECT_CHUNK &&
 	    !select_match(r->sel, &k, it->name, it->size, it->mtime_ns / 1000000000))
 		return 0;
+	brought = what == DIALECT_CHUNK && r->p->native && it->head &&
+		catalog_parse(&head, &k, it) == 0;
 	pthread_mutex_lock(&r->lock);
 	if (what == DIALECT_CHUNK) {
-		rc = add_row(r, it, &k, r->p->native ? NULL : &n, e);
+		rc = add_row(r, it, &k, r->p->native ? NULL : &n, brought ? &head : NULL, e);
 	} else if (what == DIALECT_FOREIGN) {
 		r->c->foreign++;
 		r->c->foreign_bytes += it->size;

@@ -28,29 +28,37 @@ fill(struct cat_head *out, const struct chunk_head *h, const struct cat_row *r)
 		out->state = ERR_CORRUPT;
 }
 
-uint32_t
-catalog_bring(struct catalog *c, const struct cat_row *r, const struct store_item *it)
+int
+catalog_parse(struct cat_head *out, const struct key *k, const struct store_item *it)
 {
+	struct cat_row row = { .hash = k->hash, .rank = k->rank, .size = it->size };
 	struct chunk_head head;
-	struct cat_head *out;
 
 	if (it->n_head < CHUNK_ALIGN || chunk_region(it->head, NULL) != CHUNK_ALIGN)
-		return 0;
-	/* room for 1024 and then twice as many each time */
-	if (c->n_brought == 0 || (c->n_brought >= 1024 && !(c->n_brought & (c->n_brought - 1)))) {
-		out = realloc(c->brought, (c->n_brought ? 2 * c->n_brought : 1024) * sizeof(*out));
-		if (!out)
-			return 0;
-		c->brought = out;
-	}
-	out = &c->brought[c->n_brought++];
+		return -1;
 	memset(out, 0, sizeof(*out));
 	out->first_token = CHUNK_UNKNOWN;
 	if (chunk_head_parse(&head, it->head, CHUNK_ALIGN, NULL) < 0)
 		out->state = ERR_CORRUPT;
 	else
-		fill(out, &head, r);
+		fill(out, &head, &row);
 	chunk_head_free(&head);
+	return 0;
+}
+
+uint32_t
+catalog_bring(struct catalog *c, const struct cat_head *h)
+{
+	struct cat_head *v;
+
+	/* room for 1024 and then twice as many each time */
+	if (c->n_brought == 0 || (c->n_brought >= 1024 && !(c->n_brought & (c->n_brought - 1)))) {
+		v = realloc(c->brought, (c->n_brought ? 2 * c->n_brought : 1024) * sizeof(*v));
+		if (!v)
+			return 0;
+		c->brought = v;
+	}
+	c->brought[c->n_brought++] = *h;
 	return (uint32_t)c->n_brought;
 }
 
