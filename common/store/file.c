@@ -296,19 +296,30 @@ write_direct(int fd, const struct iovec *iov, int n, struct err *e)
 }
 
 static int
-sync_dir(struct file_store *f, const char *name, struct err *e)
+sync_one(struct file_store *f, const char *dir, struct err *e)
 {
-	char part[PATH_MAX];
-	const char *slash = strrchr(name, '/');
-	int fd, rc;
+	int fd = openat(f->dir, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
-	snprintf(part, sizeof(part), "%.*s", slash ? (int)(slash - name) : 1, slash ? name : ".");
-	fd = openat(f->dir, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_sys(e, "open '%s'", part);
-	rc = fsync(fd) < 0 ? err_sys(e, "sync '%s'", part) : 0;
+		return err_sys(e, "open '%s'", dir);
+	rc = fsync(fd) < 0 ? err_sys(e, "sync '%s'", dir) : 0;
 	close(fd);
 	return rc;
+}
+
+/* The object's directory and all above it: any of them may have been made for it. */
+static int
+sync_dirs(struct file_store *f, const char *name, struct err *e)
+{
+	char part[PATH_MAX], *slash;
+
+	snprintf(part, sizeof(part), "%s", name);
+	while ((slash = strrchr(part, '/')) != NULL) {
+		*slash = 0;
+		if (sync_one(f, part, e) < 0)
+			return -1;
+	}
+	return sync_one(f, ".", e);
 }
 
 static int
@@ -369,7 +380,7 @@ file_put(struct store *s, const char *name, const struct iovec *iov, int n,
 		err_sys(e, "rename to '%s'", name);
 		goto unlink_tmp;
 	}
-	return s->opts.sync == STORE_SYNC_FULL ? sync_dir(f, name, e) : 0;
+	return s->opts.sync == STORE_SYNC_FULL ? sync_dirs(f, name, e) : 0;
 unlink_tmp:
 	unlinkat(f->dir, tmp, 0);
 	return -1;
