@@ -126,7 +126,8 @@ struct evict_run {
 	uint64_t bwlimit;		/* of copies, bytes/s; 0 none */
 	double until_mono;		/* clock_mono() to stop at; 0 none */
 	unsigned jobs;
-	/* Each step, in the plan's order, a while after it was done. Not from threads. */
+	/* Each step, in the plan's order, a while after it was done; one at a time, but from
+	 * any thread. */
 	void (*told)(void *ctx, const struct plan_step *s, enum evict_state state,
 		const struct err *why);
 	void *ctx;

@@ -1,4 +1,4 @@
-#include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,15 +7,17 @@
 #include "base/stop.h"
 #include "flow/evict.h"
 #include "flow/evict_demote.h"
+#include "flow/evict_queue.h"
 
 /*
- * The plan is followed in windows of some thousand steps. Within a window the steps are
- * sorted by height (leaves 0, what hangs over them 1 ...); those of one height are deleted in
- * parallel, a batch a job, and the next height is begun when all of them are through. A
- * step whose child is still there for whatever reason is not done.
+ * Jobs take batches of what is ready (evict_queue.h) until nothing is. So a chain goes leaf by
+ * leaf, a request each, while other chains fill the requests; no request holds a chunk and
+ * what it hangs on, for servers do as they like within one. A step whose child is still
+ * there for whatever reason is not done.
  */
-#define WINDOW 8192
 #define BATCH_OBJECTS 1000
+#define BATCH_FILES 128
+#define IN_VAIN 8192	/* failures in a row that show that going on is no use */
 
 struct object {			/* of a batch */
 	size_t name;		/* offset in names */
@@ -24,23 +26,36 @@ struct object {			/* of a batch */
 };
 
 struct todo {
-	const struct plan_step *step;
-	uint32_t height;
+	uint32_t step;
 	enum evict_state state;
 	struct err why;		/* EVICT_FAILED */
 };
 
-struct window {
+/* Why a step failed, until it is told. */
+struct failure {
+	struct failure *next;
+	uint32_t step;
+	struct err why;
+};
+
+enum { OPEN = EVICT_STATES };	/* beside enum evict_state: not through */
+
+struct run {
 	struct evict *ev;
 	struct evict_run *r;
 	struct demote *demote;
-	struct todo *todo;
-	size_t n;
-	size_t from, count;	/* those of one height */
-	size_t batch;		/* units a job */
+	size_t most;		/* steps of a batch */
+	unsigned jobs;
 	int recheck;		/* stat is cheap here: look again before deleting */
-	int64_t read_ns;	/* when all had been read */
-	uint32_t *height;	/* by unit */
+	pthread_mutex_t lock;	/* for what follows, the units' flags and telling */
+	pthread_cond_t changed;
+	struct evict_queue queue;
+	uint8_t *state;		/* by step */
+	size_t told, at_work;
+	struct failure *failures;
+	size_t in_vain;		/* failures since the last success, */
+	enum err_kind why;	/* and of which kind */
+	int over;		/* nothing more is begun */
 };
 
 /* ---- one batch, on any thread ---- */
@@ -66,7 +81,7 @@ static int
 add_unit(const struct evict *ev, struct batch *b, uint32_t todo, struct err *e)
 {
 	const struct units *u = &ev->units;
-	uint32_t unit = b->todo[todo].step->entry, k;
+	uint32_t unit = ev->plan.steps[b->todo[todo].step].entry, k;
 	struct buf name = { 0 }, twin = { 0 };
 	struct dialect_name n;
 	int needed, rc = 0;
@@ -93,7 +108,7 @@ add_unit(const struct evict *ev, struct batch *b, uint32_t todo, struct err *e)
 
 /* Written or used since it was listed? Then somebody may be about to build on it. */
 static int
-used_since(const struct window *w, uint32_t unit, struct buf *name)
+used_since(const struct run *w, uint32_t unit, struct buf *name)
 {
 	const struct units *u = &w->ev->units;
 	struct store_item it;
@@ -107,7 +122,7 @@ used_since(const struct window *w, uint32_t unit, struct buf *name)
 			return 1;
 		if (store_stat(w->ev->place->store, name->p, &it, NULL) < 0)
 			continue;
-		if (it.mtime_ns / 1000000000 != r->mtime_s || (it.atime_ns > w->read_ns &&
+		if (it.mtime_ns / 1000000000 != r->mtime_s || (it.atime_ns > w->ev->read_ns &&
 		    it.atime_ns / 1000000000 != r->atime_s))
 			return 1;
 	}
@@ -126,7 +141,7 @@ fold_state(struct todo *t, const struct object *o, signed char state, const stru
 }
 
 static int
-delete_batch(struct window *w, struct batch *b, struct err *e)
+delete_batch(struct run *w, struct batch *b, struct err *e)
 {
 	struct object *o = (struct object *)(void *)b->objects.p;
 	size_t n = b->objects.len / sizeof(*o), i, gone;
@@ -155,24 +170,21 @@ delete_batch(struct window *w, struct batch *b, struct err *e)
 	return 0;
 }
 
+/* What is to be deleted of it, and that. */
 static int
-run_batch(void *ctx, size_t job, struct err *e)
+run_batch(struct run *w, struct batch *b, struct err *e)
 {
-	struct window *w = ctx;
-	size_t first = job * w->batch, i;
-	struct batch b = { .todo = w->todo + w->from + first };
 	struct buf name = { 0 };
+	size_t i;
 	int rc = 0;
 
-	b.n = w->count - first < w->batch ? w->count - first : w->batch;
-	for (i = 0; rc == 0 && i < b.n; i++) {
-		struct todo *t = &b.todo[i];
-		uint32_t unit = t->step->entry;
+	b->names.len = b->objects.len = 0;
+	for (i = 0; rc == 0 && i < b->n; i++) {
+		struct todo *t = &b->todo[i];
+		uint32_t unit = w->ev->plan.steps[t->step].entry;
 
-		if (w->ev->flags[unit] & EVICT_HELD) {
-			t->state = EVICT_KEPT;
+		if (t->state == EVICT_KEPT)
 			continue;
-		}
 		if (w->recheck && used_since(w, unit, &name)) {
 			t->state = EVICT_USED;
 			continue;
@@ -181,122 +193,137 @@ run_batch(void *ctx, size_t job, struct err *e)
 		if (w->demote && demote_unit(w->demote, unit, &t->why) < 0)
 			t->state = t->why.kind == ERR_ABSENT ? EVICT_VANISHED : EVICT_FAILED;
 		else
-			rc = add_unit(w->ev, &b, (uint32_t)i, e);
+			rc = add_unit(w->ev, b, (uint32_t)i, e);
 	}
-	if (rc == 0 && b.objects.len)
-		rc = delete_batch(w, &b, e);
+	if (rc == 0 && b->objects.len)
+		rc = delete_batch(w, b, e);
 	buf_free(&name);
-	buf_free(&b.names);
-	buf_free(&b.objects);
 	return rc;
 }
 
-/* ---- windows ---- */
+/* ---- what is next; the lock is held ---- */
 
+/* Wait for something to do: 1, or 0 at the end. */
 static int
-by_height(const void *a, const void *b)
+take(struct run *w, struct batch *b, uint32_t *steps)
 {
-	const struct todo *x = a, *y = b;
+	size_t n, i;
 
-	if (x->height != y->height)
-		return x->height < y->height ? -1 : 1;
-	return x->step < y->step ? -1 : x->step > y->step;
+	while (!w->over && !w->queue.n_ready && w->at_work)
+		pthread_cond_wait(&w->changed, &w->lock);
+	if (w->queue.n_ready && w->r->until_mono > 0 && clock_mono() >= w->r->until_mono)
+		w->over = w->r->timed_out = 1;
+	if (w->over || !w->queue.n_ready || stop_asked())
+		return 0;
+	n = (w->queue.n_ready + w->jobs - 1) / w->jobs;
+	b->n = evict_queue_take(&w->queue, steps, n < w->most ? n : w->most);
+	for (i = 0; i < b->n; i++) {
+		uint32_t unit = w->ev->plan.steps[steps[i]].entry;
+
+		b->todo[i].step = steps[i];
+		b->todo[i].state = w->ev->flags[unit] & EVICT_HELD ? EVICT_KEPT : EVICT_GONE;
+	}
+	w->at_work++;
+	return 1;
 }
 
+/* The store is away, or will not have it. */
 static int
-by_step(const void *a, const void *b)
+in_vain(const struct run *w, struct err *e)
 {
-	const struct todo *x = a, *y = b;
-
-	return x->step < y->step ? -1 : x->step > y->step;
-}
-
-/* Children come before parents in the plan, so that heights are known when they are read. */
-static void
-fill(struct window *w, size_t at)
-{
-	const struct plan *p = &w->ev->plan;
-	size_t i;
-
-	w->n = p->n - at < WINDOW ? p->n - at : WINDOW;
-	memset(w->todo, 0, w->n * sizeof(*w->todo));
-	for (i = 0; i < w->n; i++) {
-		const struct plan_step *s = &p->steps[at + i];
-		uint32_t up = w->ev->v[s->entry].parent;
-
-		w->todo[i].step = s;
-		w->todo[i].height = w->height[s->entry];
-		if (up != PLAN_NONE && w->height[up] <= w->todo[i].height)
-			w->height[up] = w->todo[i].height + 1;
-	}
-	for (i = 0; i < w->n; i++) {	/* those of the next window begin anew */
-		uint32_t up = w->ev->v[p->steps[at + i].entry].parent;
-
-		if (up != PLAN_NONE)
-			w->height[up] = 0;
-	}
-	qsort(w->todo, w->n, sizeof(*w->todo), by_height);
+	return err_set(e, w->why, "none of %zu chunks could be deleted", w->in_vain);
 }
 
 /* What is still there holds what it hangs on. */
-static void
-hold_parents(struct window *w)
+static int
+settle(struct run *w, const struct todo *t, struct err *e)
 {
+	uint32_t unit = w->ev->plan.steps[t->step].entry, up = w->ev->v[unit].parent;
+	struct failure *f;
+
+	w->state[t->step] = (uint8_t)t->state;
+	if (t->state == EVICT_GONE || t->state == EVICT_VANISHED)
+		w->ev->flags[unit] |= EVICT_DONE;
+	else if (up != PLAN_NONE)
+		w->ev->flags[up] |= EVICT_HELD;
+	evict_queue_done(&w->queue, t->step);
+	if (t->state != EVICT_FAILED) {
+		w->in_vain = t->state == EVICT_KEPT ? w->in_vain : 0;
+		return 0;
+	}
+	f = malloc(sizeof(*f));
+	if (!f)
+		return err_set(e, ERR_FAILED, "delete: out of memory");
+	*f = (struct failure){ w->failures, t->step, t->why };
+	w->failures = f;
+	w->why = t->why.kind;
+	return ++w->in_vain < IN_VAIN ? 0 : in_vain(w, e);
+}
+
+static void
+tell_step(struct run *w, uint32_t step, enum evict_state state)
+{
+	const struct plan_step *s = &w->ev->plan.steps[step];
+	struct failure **at = &w->failures, *f = NULL;
+
+	w->r->count[state]++;
+	w->r->bytes[state] += w->ev->v[s->entry].bytes;
+	if (state == EVICT_FAILED) {
+		while ((*at)->step != step)
+			at = &(*at)->next;
+		f = *at;
+		*at = f->next;
+	}
+	if (w->r->told)
+		w->r->told(w->r->ctx, s, state, f ? &f->why : NULL);
+	free(f);
+}
+
+static int
+give_back(struct run *w, const struct batch *b, struct err *e)
+{
+	int rc = 0;
 	size_t i;
 
-	for (i = w->from; i < w->from + w->count; i++) {
-		const struct todo *t = &w->todo[i];
-		uint32_t unit = t->step->entry, up = w->ev->v[unit].parent;
-
-		if (t->state == EVICT_GONE || t->state == EVICT_VANISHED)
-			w->ev->flags[unit] |= EVICT_DONE;
-		else if (up != PLAN_NONE)
-			w->ev->flags[up] |= EVICT_HELD;
+	for (i = 0; i < b->n; i++)
+		if (settle(w, &b->todo[i], rc == 0 ? e : NULL) < 0)
+			rc = -1;
+	while (w->told < w->ev->plan.n && w->state[w->told] != OPEN) {
+		tell_step(w, (uint32_t)w->told, (enum evict_state)w->state[w->told]);
+		w->told++;
 	}
+	return rc;
 }
 
 static int
-run_heights(struct window *w, unsigned jobs, struct err *e)
+work(void *ctx, size_t job, struct err *e)
 {
-	size_t most = w->ev->units.n ? BATCH_OBJECTS * (size_t)w->ev->units.n / w->ev->cat.n : 1;
+	struct run *w = ctx;
+	struct batch b = { .todo = malloc(w->most * sizeof(*b.todo)) };
+	uint32_t *steps = malloc(w->most * sizeof(*steps));
+	int rc = b.todo && steps ? 0 : err_set(e, ERR_FAILED, "delete: out of memory");
 
-	for (w->from = 0; w->from < w->n; w->from += w->count) {
-		for (w->count = 1; w->from + w->count < w->n; w->count++)
-			if (w->todo[w->from + w->count].height != w->todo[w->from].height)
-				break;
-		w->batch = (w->count + jobs - 1) / jobs;
-		if (w->batch > most)
-			w->batch = most ? most : 1;
-		if (w->demote)
-			w->batch = 1;
-		if (par_each((w->count + w->batch - 1) / w->batch, jobs, run_batch, w, e) < 0)
-			return -1;
-		hold_parents(w);
+	(void)job;
+	pthread_mutex_lock(&w->lock);
+	while (rc == 0 && take(w, &b, steps)) {
+		pthread_mutex_unlock(&w->lock);
+		rc = run_batch(w, &b, e);
+		pthread_mutex_lock(&w->lock);
+		if (rc == 0)
+			rc = give_back(w, &b, e);
+		w->at_work--;
+		pthread_cond_broadcast(&w->changed);
 	}
-	return 0;
+	w->over |= rc < 0;
+	pthread_mutex_unlock(&w->lock);
+	buf_free(&b.names);
+	buf_free(&b.objects);
+	free(b.todo);
+	free(steps);
+	return rc;
 }
 
-/* -1: not one step of the window could be done: the store is away, or will not have it. */
-static int
-tell(struct window *w, struct err *e)
-{
-	struct evict_run *r = w->r;
-	size_t i, failed = 0;
-
-	qsort(w->todo, w->n, sizeof(*w->todo), by_step);
-	for (i = 0; i < w->n; i++) {
-		const struct todo *t = &w->todo[i];
-
-		r->count[t->state]++;
-		r->bytes[t->state] += w->ev->v[t->step->entry].bytes;
-		if (r->told)
-			r->told(r->ctx, t->step, t->state, &t->why);
-		failed += t->state == EVICT_FAILED;
-	}
-	if (failed < w->n)
-		return 0;
-	return err_set(e, w->todo[0].why.kind, "none of %zu chunks could be deleted", w->n);
-}
+/* ---- the run ---- */
 
 static int
 is_files(const struct store *s)
@@ -304,37 +331,56 @@ is_files(const struct store *s)
 	return !strcmp(store_scheme(s), "file") || !strcmp(store_scheme(s), "shm");
 }
 
+/* What was done out of order when the run ended early. */
+static void
+tell_rest(struct run *w)
+{
+	for (; w->told < w->ev->plan.n; w->told++)
+		if (w->state[w->told] != OPEN)
+			tell_step(w, (uint32_t)w->told, (enum evict_state)w->state[w->told]);
+}
+
+static int
+run_all(struct run *w, struct err *e)
+{
+	int rc;
+
+	memset(w->state, OPEN, w->ev->plan.n);
+	rc = par_each(w->jobs, w->jobs, work, w, e);
+	tell_rest(w);
+	if (rc < 0)
+		return -1;
+	if (stop_asked())
+		return err_set(e, ERR_STOPPED, "stopped by a signal");
+	if (w->r->count[EVICT_FAILED] == w->ev->plan.n)
+		return in_vain(w, e);
+	return 0;
+}
+
 int
 evict_run(struct evict *ev, struct evict_run *r, struct err *e)
 {
-	struct window w = { .ev = ev, .r = r, .recheck = is_files(ev->place->store),
-		.read_ns = ev->read_ns };
-	unsigned jobs = r->jobs ? r->jobs : store_jobs(ev->place->store);
-	size_t at;
-	int rc = 0;
+	struct run w = { .ev = ev, .r = r, .recheck = is_files(ev->place->store),
+		.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+	int rc;
 
-	w.todo = malloc(WINDOW * sizeof(*w.todo));
-	w.height = calloc((size_t)ev->units.n + 1, sizeof(*w.height));
-	if (!w.todo || !w.height)
-		rc = err_set(e, ERR_FAILED, "delete: out of memory");
+	if (!ev->plan.n)
+		return 0;
+	w.jobs = r->jobs ? r->jobs : store_jobs(ev->place->store);
+	w.most = BATCH_OBJECTS * (size_t)ev->units.n / ev->cat.n;
+	if (w.recheck && w.most > BATCH_FILES)
+		w.most = BATCH_FILES;
+	w.most = w.most && !r->demote ? w.most : 1;
+	w.state = malloc(ev->plan.n);
+	rc = w.state ? 0 : err_set(e, ERR_FAILED, "delete: out of memory");
+	if (rc == 0)
+		rc = evict_queue_open(&w.queue, ev, e);
 	if (rc == 0 && r->demote)
-		rc = demote_open(&w.demote, ev, r, &jobs, e);
-	for (at = 0; rc == 0 && at < ev->plan.n; at += w.n) {
-		if (stop_asked()) {
-			rc = err_set(e, ERR_STOPPED, "stopped by a signal");
-			break;
-		}
-		if (r->until_mono > 0 && clock_mono() >= r->until_mono) {
-			r->timed_out = 1;
-			break;
-		}
-		fill(&w, at);
-		rc = run_heights(&w, jobs, e);
-		if (rc == 0)
-			rc = tell(&w, e);
-	}
+		rc = demote_open(&w.demote, ev, r, &w.jobs, e);
+	if (rc == 0)
+		rc = run_all(&w, e);
 	demote_close(w.demote);
-	free(w.todo);
-	free(w.height);
+	evict_queue_close(&w.queue);
+	free(w.state);
 	return rc;
 }
