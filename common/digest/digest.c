@@ -3,6 +3,9 @@
 
 #include <openssl/evp.h>
 #include <xxhash.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>	/* by what the CPU has: AVX-512 is three times SSE2 */
+#endif
 
 #include "base/buf.h"
 #include "digest/digest.h"
