@@ -33,6 +33,7 @@ set_up(const struct s3 *s, CURL *h, const char *url)
 	curl_easy_setopt(h, CURLOPT_HTTPPROXYTUNNEL, 1L);	/* requests name no host but ours */
 	curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(h, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 512L << 10);	/* else a receive ends at 16 KiB */
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, s->connect_ms);
 	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
