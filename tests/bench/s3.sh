@@ -3,13 +3,14 @@
 # is the limit) and on a Ceph gateway (which is the limit itself). Wall and CPU seconds of each
 # client, medians of alternating runs; then listings and the first byte.
 #   N8=200 N256=2000 ALL=1 s3.sh     full size, and s3cmd and aws-cli too
+#   PARTS='sink gateway first list'  which of them; SETS='8m 256k' which files
 # shellcheck disable=SC2016,SC2317	# commands are for eval
 set -eu
 export TMPDIR="${TMPDIR:-/dev/shm}"	# a disk would be the limit
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=${0%/*}/../server
-: "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}"
+: "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}" "${PARTS:=sink gateway first list}" "${SETS:=8m 256k}"
 PATH=$PATH:/usr/sbin
 for p in nginx radosgw rclone curl aws time; do
 	command -v $p >/dev/null || { echo "s3: $p not here"; exit 0; }
@@ -17,7 +18,8 @@ done
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
 # curl has no signature at all: its signer of this version cannot do without 100-continue. So we
-# leave out the payload's hash, as with TLS; "kv -s" is with it, as rclone has.
+# leave out the payload's hash, as with TLS; "kv -s" is with it, as rclone has;
+# "kv -c" reads parents before children.
 export KVTOOLS_UNSIGNED_PAYLOAD=1
 trap '"$server/s3sink.sh" stop "$tmp/sink"; "$server/radosgw.sh" stop "$tmp/rgw"; rm -rf "$tmp"' EXIT
 
@@ -47,7 +49,9 @@ transfer() {
 	case $1-$2 in
 	kv-put) kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
 	kv-get) kvget -q -j 4 --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -c-get) kvget -q -j 4 --fill "$tmp/out" "s3://bucket/$3" ;;
 	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
+	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
 	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
 	rclone-get) rclone_ ":s3:bucket/$3" "$tmp/out" ;;
@@ -95,57 +99,76 @@ contest() {
 others=''
 [ -z "$ALL" ] || others='aws s3cmd'
 echo "s3: $N8 of 8 MiB, $N256 of 256 KiB; a ratio over 1 is in our favour"
-"$server/s3sink.sh" start "$tmp/sink" bucket >"$tmp/env"
-# shellcheck disable=SC1091
-. "$tmp/env"
-for set in 8m 256k; do
-	curl_jobs $set
-	contest sink $set put kv 'kv -s' curl rclone
-	transfer kv put $set
-	"$server/s3sink.sh" list "$tmp/sink"
-	contest sink $set get kv curl rclone
-	rm -rf "$tmp/sink/root/bucket/$set"
-done
-"$server/s3sink.sh" stop "$tmp/sink"
 
-RGW_STORE=bluestore "$server/radosgw.sh" start "$tmp/rgw" >"$tmp/env"
-# shellcheck disable=SC1091
-. "$tmp/env"
-kvput -q --create-bucket s3://bucket "$tmp/256k/"*/*/0*/*0.kv.safetensors
+sink() {
+	"$server/s3sink.sh" start "$tmp/sink" bucket >"$tmp/env"
+	# shellcheck disable=SC1091
+	. "$tmp/env"
+	for set in $SETS; do
+		curl_jobs "$set"
+		contest sink "$set" put kv 'kv -s' curl curl1 rclone ${others:+aws}
+		transfer kv put "$set"
+		"$server/s3sink.sh" list "$tmp/sink"
+		contest sink "$set" get kv 'kv -c' curl curl1 rclone ${others:+aws}
+		rm -rf "$tmp/sink/root/bucket/$set"
+	done
+	"$server/s3sink.sh" stop "$tmp/sink"
+}
+
 # Everybody may do everything here: curl goes unsigned.
-/usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3api put-bucket-policy --bucket bucket --policy \
-	'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*",
-	"Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]}]}'
-for set in 8m 256k; do
-	curl_jobs $set
-	# shellcheck disable=SC2086
-	contest gateway $set put kv curl rclone $others
-	# shellcheck disable=SC2086
-	contest gateway $set get kv curl rclone $others
-done
+gateway_up() {
+	RGW_STORE=bluestore "$server/radosgw.sh" start "$tmp/rgw" >"$tmp/env"
+	# shellcheck disable=SC1091
+	. "$tmp/env"
+	kvget -q gen:tiny?tokens=256 | kvput -q --create-bucket s3://bucket
+	/usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3api put-bucket-policy --bucket bucket \
+		--policy '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*",
+		"Action":"s3:*","Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]}]}'
+}
+
+gateway() {
+	for set in $SETS; do
+		curl_jobs "$set"
+		# shellcheck disable=SC2086
+		contest gateway "$set" put kv curl curl1 rclone $others
+		# shellcheck disable=SC2086
+		contest gateway "$set" get kv curl curl1 rclone $others
+	done
+}
 
 # 4096 bytes on a warm connection: ours from call to return, curl's until its first byte.
-first=$(head -n 1 "$tmp/names")
-for ((i = 0; i < 500; i++)); do
-	printf 'url = "%s"\noutput = /dev/null\n' "$AWS_ENDPOINT_URL/bucket/256k/$first"
-done >"$tmp/first"
-for ((i = 0; i < RUNS; i++)); do
-	"${KVTOOLS_OUT:-out}/bench/s3" s3://bucket/256k "$first" >>"$tmp/first.kv"
-	curl -s -r 0-4095 -w '%{time_starttransfer}\n' -K "$tmp/first" |
-		awk '{ printf "%.0f\n", $1 * 1e6 }' | sort -n | sed -n 250p >>"$tmp/first.curl"
-done
-echo "first bytes, warm: kv $(column "$tmp/first.kv" 1) us, curl $(column "$tmp/first.curl" 1) us"
+first() {
+	curl_jobs 256k
+	name=$(head -n 1 "$tmp/names")
+	kvput -q s3://bucket/256k "$tmp/256k/$name"
+	for ((i = 0; i < 500; i++)); do
+		printf 'url = "%s"\noutput = /dev/null\n' "$AWS_ENDPOINT_URL/bucket/256k/$name"
+	done >"$tmp/first"
+	for ((i = 0; i < RUNS; i++)); do
+		"${KVTOOLS_OUT:-out}/bench/s3" s3://bucket/256k "$name" >>"$tmp/first.kv"
+		curl -s -r 0-4095 -w '%{time_starttransfer}\n' -K "$tmp/first" |
+			awk '{ printf "%.0f\n", $1 * 1e6 }' | sort -n | sed -n 250p >>"$tmp/first.curl"
+	done
+	echo "first bytes, warm: kv $(column "$tmp/first.kv" 1) us, curl $(column "$tmp/first.curl" 1) us"
+}
 
-# A million names, made up by a server of ours that is the limit: 16 requests at once, or one.
-mkfifo "$tmp/in"
-/usr/bin/python3 "$server/s3hostile.py" --open <"$tmp/in" >"$tmp/port" &
-exec 9>"$tmp/in"
-until grep -q port "$tmp/port"; do sleep 0.05; done
-AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
-/usr/bin/time -f 'list 1,000,000: kvstat ls  %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
-	kvstat ls s3://million >"$tmp/ls"
-cat "$tmp/t"
-/usr/bin/time -f 'list 1,000,000: rclone lsf %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
-	rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-list-version 2 --fast-list \
-	--s3-endpoint "$AWS_ENDPOINT_URL" lsf -R :s3:million/m >"$tmp/ls"
-cat "$tmp/t"
+# Names made up by a server of ours that is the limit: 16 requests at once, or one.
+list() {
+	mkfifo "$tmp/in"
+	/usr/bin/python3 "$server/s3hostile.py" --open <"$tmp/in" >"$tmp/port" &
+	exec 9>"$tmp/in"
+	until grep -q port "$tmp/port"; do sleep 0.05; done
+	AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
+	/usr/bin/time -f 'list 1,000,000: kvstat ls  %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
+		kvstat ls s3://million >"$tmp/ls"
+	cat "$tmp/t"
+	/usr/bin/time -f 'list 1,000,000: rclone lsf %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
+		rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-list-version 2 \
+		--fast-list --s3-endpoint "$AWS_ENDPOINT_URL" lsf -R :s3:million/m >"$tmp/ls"
+	cat "$tmp/t"
+}
+
+for part in $PARTS; do
+	case $part in gateway | first) [ -d "$tmp/rgw" ] || gateway_up ;; esac
+	$part
+done
