@@ -10,12 +10,12 @@
  *
  *	PREFIXkvtools:index:{HASH}:meta		hash: store, version, made, generation, ...
  *	PREFIXkvtools:index:{HASH}:names	sorted set, all 0: names, in their order
- *	PREFIXkvtools:index:{HASH}:used		sorted set by last access, names
- *	PREFIXkvtools:index:{HASH}:hits		hash: uses of each name
+ *	PREFIXkvtools:index:{HASH}:uses:0 ...	hashes: last use and number of each name's
+ *	PREFIXkvtools:index:{HASH}:used		sorted set by last use, made when asked for
  *	PREFIXkvtools:index:{HASH}:e:NAME	hash: the rest of an entry
  *
- * Needs Redis 6.2 (ZADD GT) or Valkey. Uses are counted at least once: a batch whose
- * answer was lost is sent again.
+ * Uses are in redis_use.c. They are counted at least once: a batch whose answer was lost
+ * is sent again.
  */
 #define PUT_BATCH 64		/* entries one script puts, so that it blocks nobody for long */
 #define NAMES_BATCH 500
@@ -26,14 +26,12 @@ of(struct index *ix)
 	return (struct redis_index *)ix;
 }
 
-/* ---- scripts; KEYS[1] is the part all keys begin with, plus "meta" ---- */
+/* ---- scripts ---- */
 
-#define BASE "local base = string.sub(KEYS[1], 1, -5) "
-
-/* ARGV: 15 words an entry: name, accessed, and the fields in the order of f. Rules as in
- * index_put()'s contract; 60 is INDEX_SKEW_S. */
+/* ARGV: 15 words an entry: name, last use (ten digits), uses, and the fields in the order
+ * of f. Rules as in index_put()'s contract; 60 is INDEX_SKEW_S. */
 static const char script_put[] =
-	BASE "local gen = redis.call('HGET', KEYS[1], 'generation') or '1' "
+	REDIS_INDEX_BASE "local gen = redis.call('HGET', KEYS[1], 'generation') or '1' "
 	"local f = {'size', 'created', 'expires', 'hash', 'parent', 'depth', "
 	"'priority', 'tenant', 'cost', 'labels', 'pinned', 'leased'} "
 	"for i = 1, #ARGV, 15 do "
@@ -52,33 +50,40 @@ static const char script_put[] =
 	"redis.call('HSET', key, unpack(set)) "
 	"if size > 0 or made > 0 then "
 	"redis.call('HINCRBY', KEYS[1], 'bytes', size - tonumber(old[1] or '0')) end "
-	"if ARGV[i + 2] ~= '0' and tonumber(ARGV[i + 2]) > "
-	"tonumber(redis.call('HGET', base .. 'hits', name) or '0') then "
-	"redis.call('HSET', base .. 'hits', name, ARGV[i + 2]) end "
-	"redis.call('ZADD', base .. 'names', 0, name) "
-	"redis.call('ZADD', base .. 'used', 'GT', ARGV[i + 1], name) end "
+	"local at, n = ARGV[i + 1], ARGV[i + 2] "
+	"if tonumber(at) > 0 or n ~= '0' then "
+	"local first, sum, own = base .. 'uses:0', 0, 0 "
+	"for k = 1, #shards do local o = redis.call('HGET', shards[k], name) or '' "
+	"local was = tonumber(string.sub(o, 11)) or 0 "
+	"if shards[k] == first then own = was end "
+	"if o > at then at = string.sub(o, 1, 10) end "
+	"sum = sum + was end "
+	"n = string.format('%.0f', own + math.max(0, n - sum)) "
+	"redis.call('HSET', first, name, at .. ' ' .. n) "
+	"if #shards == 0 then shards[1] = first end end "
+	"redis.call('ZADD', base .. 'names', 0, name) end "
 	"return 0";
 
 /* ARGV: a generation, names: those not seen since are forgotten; 0: all of them. */
 static const char script_remove[] =
-	BASE "local gen, n = tonumber(ARGV[1]), 0 "
+	REDIS_INDEX_BASE "local gen, n = tonumber(ARGV[1]), 0 "
 	"for i = 2, #ARGV do local key = base .. 'e:' .. ARGV[i] "
 	"local old = redis.call('HMGET', key, 'size', 'seen') "
 	"if gen == 0 or tonumber(old[2] or '0') < gen then "
 	"n = n + redis.call('ZREM', base .. 'names', ARGV[i]) "
 	"redis.call('ZREM', base .. 'used', ARGV[i]) redis.call('UNLINK', key) "
-	"redis.call('HDEL', base .. 'hits', ARGV[i]) "
+	"for k = 1, #shards do redis.call('HDEL', shards[k], ARGV[i]) end "
 	"redis.call('HINCRBY', KEYS[1], 'bytes', 0 - tonumber(old[1] or '0')) end end "
 	"return n";
 
 /* ARGV: name, field, value. */
 static const char script_set[] =
-	BASE "local key = base .. 'e:' .. ARGV[1] "
+	REDIS_INDEX_BASE "local key = base .. 'e:' .. ARGV[1] "
 	"if not redis.call('ZSCORE', base .. 'names', ARGV[1]) then return 0 end "
 	"redis.call('HSET', key, ARGV[2], ARGV[3]) return 1";
 
-static void
-say_script(struct redis_index *x, struct resp *r, const char *script, size_t args)
+void
+redis_index_script(const struct redis_index *x, struct resp *r, const char *script, size_t args)
 {
 	resp_begin(r, 4 + args);
 	resp_text(r, "EVAL");
@@ -97,7 +102,7 @@ run(struct redis_index *x, redis_fn *fn, void *ctx, struct err *e)
 
 struct work {
 	struct redis_index *x;
-	const void *v;		/* what it is about: entries, uses, names */
+	const void *v;		/* what it is about: entries, names */
 	size_t n;
 	const char *name, *field;
 	int64_t value;		/* in or out */
@@ -121,8 +126,10 @@ say_text(struct resp *r, const char *s)
 static void
 say_entry(struct resp *r, const struct index_entry *x)
 {
+	char at[REDIS_INDEX_TIME + 1];
+
 	resp_text(r, x->name);
-	resp_number(r, x->accessed_s);
+	resp_text(r, redis_index_time(at, x->accessed_s));
 	resp_number(r, (int64_t)x->hits);
 	resp_number(r, (int64_t)x->size);
 	resp_number(r, x->created_s);
@@ -149,7 +156,7 @@ put(void *ctx, struct resp *r, struct err *e)
 	for (i = 0; i < w->n; i += PUT_BATCH, scripts++) {
 		size_t n = w->n - i < PUT_BATCH ? w->n - i : PUT_BATCH;
 
-		say_script(w->x, r, script_put, 15 * n);
+		redis_index_script(w->x, r, script_put, 15 * n);
 		for (k = 0; k < n; k++)
 			say_entry(r, &v[i + k]);
 	}
@@ -169,91 +176,6 @@ redis_put(struct index *ix, const struct index_entry *v, size_t n, struct err *e
 	return run(w.x, put, &w, e);
 }
 
-/* ---- access ---- */
-
-/* Names that had no use before may be new to the index. */
-static int
-add_names(const struct work *w, struct resp *r, const unsigned char *fresh, size_t n,
-	struct err *e)
-{
-	const struct index_use *v = w->v;
-	int64_t done;
-	size_t i;
-
-	resp_begin(r, 2 + 2 * n);
-	resp_text(r, "ZADD");
-	resp_text(r, w->x->names);
-	for (i = 0; i < w->n; i++) {
-		if (!fresh[i])
-			continue;
-		resp_number(r, 0);
-		resp_text(r, v[i].name);
-	}
-	return resp_flush(r, e) < 0 ? -1 : resp_get_number(r, &done, e);
-}
-
-static void
-say_uses(const struct work *w, struct resp *r)
-{
-	const struct index_use *v = w->v;
-	int64_t now = clock_now();
-	size_t i;
-
-	for (i = 0; i < w->n; i++) {
-		resp_begin(r, 4);
-		resp_text(r, "HINCRBY");
-		resp_text(r, w->x->hits);
-		resp_text(r, v[i].name);
-		resp_number(r, (int64_t)v[i].n);
-	}
-	resp_begin(r, 3 + 2 * w->n);
-	resp_text(r, "ZADD");
-	resp_text(r, w->x->used);
-	resp_text(r, "GT");
-	for (i = 0; i < w->n; i++) {
-		resp_number(r, v[i].at_s ? v[i].at_s : now);
-		resp_text(r, v[i].name);
-	}
-}
-
-static int
-access_batch(void *ctx, struct resp *r, struct err *e)
-{
-	const struct work *w = ctx;
-	const struct index_use *v = w->v;
-	unsigned char fresh[NAMES_BATCH];
-	size_t i, n_fresh = 0;
-	int64_t hits;
-
-	say_uses(w, r);
-	if (resp_flush(r, e) < 0)
-		return -1;
-	for (i = 0; i < w->n; i++) {
-		if (resp_get_number(r, &hits, e) < 0)
-			return -1;
-		fresh[i] = hits == (int64_t)v[i].n;
-		n_fresh += fresh[i];
-	}
-	if (resp_get_number(r, &hits, e) < 0)
-		return -1;
-	return n_fresh ? add_names(w, r, fresh, n_fresh, e) : 0;
-}
-
-static int
-redis_access(struct index *ix, const struct index_use *v, size_t n, struct err *e)
-{
-	struct work w = { .x = of(ix) };
-	size_t i;
-	int rc = 0;
-
-	for (i = 0; i < n && rc == 0; i += w.n) {
-		w.v = v + i;
-		w.n = n - i < NAMES_BATCH ? n - i : NAMES_BATCH;
-		rc = run(w.x, access_batch, &w, e);
-	}
-	return rc;
-}
-
 /* ---- remove, pin, lease ---- */
 
 static int
@@ -264,7 +186,7 @@ remove_batch(void *ctx, struct resp *r, struct err *e)
 	int64_t done;
 	size_t i;
 
-	say_script(w->x, r, script_remove, 1 + w->n);
+	redis_index_script(w->x, r, script_remove, 1 + w->n);
 	resp_number(r, (int64_t)w->x->base.generation * (w->field != NULL));
 	for (i = 0; i < w->n; i++)
 		resp_text(r, names[i]);
@@ -306,7 +228,7 @@ set_field(void *ctx, struct resp *r, struct err *e)
 	struct work *w = ctx;
 	int64_t there;
 
-	say_script(w->x, r, script_set, 3);
+	redis_index_script(w->x, r, script_set, 3);
 	resp_text(r, w->name);
 	resp_text(r, w->field);
 	resp_number(r, w->value);
@@ -404,7 +326,7 @@ redis_rebuild_end(struct index *ix, uint64_t *dropped, struct err *e)
 const struct index_ops index_redis = {
 	.schemes = redis_net_schemes, .shared = 1, .open = redis_index_open,
 	.close = redis_index_close, .put = redis_put,
-	.access = redis_access, .remove = redis_remove, .pin = redis_pin,
+	.access = redis_index_access, .remove = redis_remove, .pin = redis_pin,
 	.lease = redis_lease, .page = redis_index_page, .get = redis_index_get,
 	.info = redis_index_info, .rebuild_begin = redis_rebuild_begin,
 	.rebuild_end = redis_rebuild_end,

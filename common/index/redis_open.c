@@ -54,14 +54,25 @@ void
 redis_index_close(struct index *ix)
 {
 	struct redis_index *x = (struct redis_index *)ix;
+	size_t i;
 
 	redis_net_close(x->net);
 	free(x->entry);
 	free(x->meta);
 	free(x->names);
 	free(x->used);
-	free(x->hits);
+	for (i = 0; i < REDIS_INDEX_SHARDS; i++)
+		free(x->uses[i]);
+	pthread_mutex_destroy(&x->lock);
 	free(x);
+}
+
+static char *
+make_key(const char *prefix, const char *hex, const char *word)
+{
+	char *key;
+
+	return asprintf(&key, "%skvtools:index:{%.16s}:%s", prefix, hex, word) < 0 ? NULL : key;
 }
 
 static int
@@ -70,18 +81,22 @@ make_keys(struct redis_index *x, const char *store, struct err *e)
 	char hex[DIGEST128_HEX + 1];
 	struct digest128 d;
 	const char *prefix = redis_net_prefix(x->net);
-	char **const keys[] = { &x->entry, &x->meta, &x->names, &x->used, &x->hits };
-	static const char *const words[] = { "e:", "meta", "names", "used",
-		"hits" };
+	char **const keys[] = { &x->entry, &x->meta, &x->names, &x->used };
+	static const char *const words[] = { "e:", "meta", "names", "used" };
 	size_t i;
 
 	digest_xxh3(&d, store, strlen(store));
 	digest_hex(hex, &d);
-	for (i = 0; i < 5; i++)
-		if (asprintf(keys[i], "%skvtools:index:{%.16s}:%s", prefix, hex, words[i]) < 0) {
-			*keys[i] = NULL;
+	for (i = 0; i < 4; i++)
+		if (!(*keys[i] = make_key(prefix, hex, words[i])))
 			return err_sys(e, "open");
-		}
+	for (i = 0; i < REDIS_INDEX_SHARDS; i++) {
+		char word[16];
+
+		snprintf(word, sizeof(word), "uses:%zu", i);
+		if (!(x->uses[i] = make_key(prefix, hex, word)))
+			return err_sys(e, "open");
+	}
 	return 0;
 }
 
@@ -95,6 +110,7 @@ redis_index_open(struct index **out, const struct index *like, const struct conf
 
 	if (!x)
 		return err_sys(e, "open");
+	pthread_mutex_init(&x->lock, NULL);
 	if (uri_parse(&u, like->where, e) < 0)
 		goto close;
 	if (redis_net_open(&x->net, u, NULL, conf, e) < 0 || make_keys(x, like->store, e) < 0 ||

@@ -4,8 +4,6 @@
 #include "base/num.h"
 #include "index/redis.h"
 
-#define TEXT_MAX 4096		/* of a name, and of one field of an entry */
-
 const char *
 redis_index_key(const struct redis_index *x, const char *name, struct buf *key)
 {
@@ -38,7 +36,7 @@ static const struct field {
 	{ "leased", I64, offsetof(struct index_entry, leased_s) },
 };
 #define N_FIELDS (sizeof(fields) / sizeof(*fields))
-#define N_TEXTS (N_FIELDS + 3)	/* and "seen", the last access, the uses */
+#define N_TEXTS (N_FIELDS + 1)	/* and "seen" */
 
 /* Others may have written here: what is no number is not known. */
 static void
@@ -80,23 +78,15 @@ ask_entry(const struct redis_index *x, struct resp *r, const char *name, struct 
 {
 	size_t i;
 
-	resp_begin(r, 2 + N_FIELDS + 1);
+	resp_begin(r, 2 + N_TEXTS);
 	resp_text(r, "HMGET");
 	resp_text(r, redis_index_key(x, name, key));
 	for (i = 0; i < N_FIELDS; i++)
 		resp_text(r, fields[i].name);
 	resp_text(r, "seen");
-	resp_begin(r, 3);
-	resp_text(r, "ZSCORE");
-	resp_text(r, x->used);
-	resp_text(r, name);
-	resp_begin(r, 3);
-	resp_text(r, "HGET");
-	resp_text(r, x->hits);
-	resp_text(r, name);
 }
 
-/* A text of any length up to TEXT_MAX, malloc'ed; *out NULL: nil. */
+/* A text of any length up to REDIS_INDEX_TEXT, malloc'ed; *out NULL: nil. */
 static int
 take_text(struct resp *r, char **out, struct err *e)
 {
@@ -109,7 +99,7 @@ take_text(struct resp *r, char **out, struct err *e)
 		return 0;
 	if (it.type == RESP_ERROR)
 		return resp_error(it.text, e);
-	if (it.type != RESP_BULK || it.n > TEXT_MAX)
+	if (it.type != RESP_BULK || it.n > REDIS_INDEX_TEXT)
 		return err_set(e, ERR_CORRUPT, "reply: no text of an index");
 	*out = malloc((size_t)it.n + 1);
 	if (!*out)
@@ -120,18 +110,17 @@ take_text(struct resp *r, char **out, struct err *e)
 
 /* Into out, by copy. 1: there is no such entry. Any failure leaves answers unread. */
 static int
-take_entry(struct resp *r, const char *name, struct index_entry *out, struct err *e)
+take_entry(struct resp *r, const struct index_use *u, struct index_entry *out, struct err *e)
 {
-	struct index_entry x = { .name = name, .hash = "", .parent = "", .tenant = "",
-		.labels = "" };
+	struct index_entry x = { .name = u->name, .accessed_s = u->at_s, .hits = u->n,
+		.hash = "", .parent = "", .tenant = "", .labels = "" };
 	char *text[N_TEXTS] = { 0 };
-	size_t i, n, known = 0;
-	double score;
+	size_t i, n, known = u->n || u->at_s;
 	int rc = -1;
 
 	if (resp_get_array(r, &n, e) < 0)
 		return -1;
-	if (n != N_FIELDS + 1)
+	if (n != N_TEXTS)
 		return err_set(e, ERR_CORRUPT, "reply: no entry of an index");
 	for (i = 0; i < N_TEXTS; i++) {
 		if (take_text(r, &text[i], e) < 0)
@@ -140,11 +129,6 @@ take_entry(struct resp *r, const char *name, struct index_entry *out, struct err
 		if (i < N_FIELDS && text[i])
 			set_field(&x, &fields[i], text[i]);
 	}
-	if (text[N_FIELDS + 1] && num_double(&score, text[N_FIELDS + 1], -1e15, 1e15, "score",
-	    NULL) == 0)
-		x.accessed_s = (int64_t)score;
-	if (text[N_FIELDS + 2])
-		num_u64(&x.hits, text[N_FIELDS + 2], 0, INT64_MAX, "hits", NULL);
 	rc = known ? index_entry_copy(out, &x, e) : 1;
 free_text:
 	for (i = 0; i < N_TEXTS; i++)
@@ -162,14 +146,17 @@ static int
 get(void *ctx, struct resp *r, struct err *e)
 {
 	struct getting *g = ctx;
+	struct index_use u = { .name = g->name };
 	struct buf key = { 0 };
 	int rc;
 
+	if (redis_index_uses(g->x, r, &u, 1, e) < 0)
+		return -1;
 	ask_entry(g->x, r, g->name, &key);
 	rc = key.fail ? err_set(e, ERR_FAILED, "out of memory") : resp_flush(r, e);
 	buf_free(&key);
 	if (rc == 0)
-		rc = take_entry(r, g->name, g->out, e);
+		rc = take_entry(r, &u, g->out, e);
 	return rc > 0 ? err_set(e, ERR_ABSENT, "'%.200s': no such entry", g->name) : rc;
 }
 
@@ -188,6 +175,8 @@ struct paging {
 	const struct redis_index *x;
 	struct index_page *pg;
 	char *names[INDEX_PAGE];	/* of one answer */
+	struct index_use uses[INDEX_PAGE];	/* of them */
+	int64_t at_s[INDEX_PAGE];	/* by access: what they are sorted by */
 	size_t n;
 	char *after;			/* name after which to go on; NULL at the beginning */
 	int64_t rank;			/* by access: where to go on */
@@ -201,22 +190,41 @@ free_names(struct paging *p)
 		free(p->names[--p->n]);
 }
 
+/* Of a sorted set; with its score after it, if so asked. */
 static int
-take_names(struct paging *p, struct resp *r, struct err *e)
+take_name(struct paging *p, struct resp *r, int scored, struct err *e)
+{
+	char score[40];
+	double at = 0;
+
+	if (take_text(r, &p->names[p->n], e) < 0)
+		return -1;
+	if (!p->names[p->n])
+		return 0;
+	p->n++;
+	if (!scored)
+		return 0;
+	if (resp_get_text(r, score, sizeof(score), e) < 0)
+		return -1;
+	num_double(&at, score, -1e15, 1e15, "score", NULL);
+	p->at_s[p->n - 1] = (int64_t)at;
+	return 0;
+}
+
+static int
+take_names(struct paging *p, struct resp *r, int scored, struct err *e)
 {
 	size_t n;
 
 	free_names(p);
 	if (resp_get_array(r, &n, e) < 0)
 		return -1;
+	n /= scored ? 2 : 1;
 	if (n > INDEX_PAGE)
 		return err_set(e, ERR_CORRUPT, "reply: more than asked for");
-	for (; n > 0; n--) {
-		if (take_text(r, &p->names[p->n], e) < 0)
+	for (; n > 0; n--)
+		if (take_name(p, r, scored, e) < 0)
 			return -1;
-		if (p->names[p->n])
-			p->n++;
-	}
 	return 0;
 }
 
@@ -246,7 +254,7 @@ names_by_name(struct paging *p, struct resp *r, struct err *e)
 	resp_text(r, "LIMIT");
 	resp_number(r, 0);
 	resp_number(r, (int64_t)(INDEX_PAGE - p->pg->n));
-	return resp_flush(r, e) < 0 ? -1 : take_names(p, r, e);
+	return resp_flush(r, e) < 0 ? -1 : take_names(p, r, 0, e);
 }
 
 /* Where to go on by access: behind the last one if it is still where it was, else behind
@@ -288,17 +296,20 @@ find_rank(struct paging *p, struct resp *r, struct err *e)
 static int
 names_by_access(struct paging *p, struct resp *r, struct err *e)
 {
-	if (p->rank < 0) {
-		p->rank = 0;
-		if (p->pg->last.name && find_rank(p, r, e) < 0)
+	if (p->rank < 0 && !p->pg->last.name) {
+		if (redis_index_sort(p->x, r, e) < 0)
 			return -1;
+		p->rank = 0;
+	} else if (p->rank < 0 && find_rank(p, r, e) < 0) {
+		return -1;
 	}
-	resp_begin(r, 4);
+	resp_begin(r, 5);
 	resp_text(r, "ZRANGE");
 	resp_text(r, p->x->used);
 	resp_number(r, p->rank);
 	resp_number(r, p->rank + INDEX_PAGE - 1 - (int64_t)p->pg->n);
-	if (resp_flush(r, e) < 0 || take_names(p, r, e) < 0)
+	resp_text(r, "WITHSCORES");
+	if (resp_flush(r, e) < 0 || take_names(p, r, 1, e) < 0)
 		return -1;
 	p->rank += (int64_t)p->n;
 	return 0;
@@ -322,15 +333,21 @@ take_entries(struct paging *p, struct resp *r, struct err *e)
 	int rc;
 
 	for (i = 0; i < p->n; i++)
+		p->uses[i] = (struct index_use){ .name = p->names[i] };
+	if (p->n && redis_index_uses(p->x, r, p->uses, p->n, e) < 0)
+		return -1;
+	for (i = 0; i < p->n; i++)
 		ask_entry(p->x, r, p->names[i], &p->key);
 	if (p->key.fail)
 		return err_set(e, ERR_FAILED, "out of memory");
 	if (resp_flush(r, e) < 0)
 		return -1;
 	for (i = 0; i < p->n; i++) {
-		rc = take_entry(r, p->names[i], &pg->v[pg->n], e);
+		rc = take_entry(r, &p->uses[i], &pg->v[pg->n], e);
 		if (rc < 0)
 			return -1;
+		if (pg->order == INDEX_BY_ACCESS)
+			pg->v[pg->n].accessed_s = p->at_s[i];
 		if (rc == 0 && is_wanted(pg, &pg->v[pg->n]))
 			pg->n++;
 		else if (rc == 0)
@@ -353,6 +370,9 @@ page(void *ctx, struct resp *r, struct err *e)
 			return -1;
 		if (p->n == 0)
 			break;
+		if (pg->order == INDEX_BY_NAME && p->after &&
+		    strcmp(p->names[p->n - 1], p->after) <= 0)
+			return err_set(e, ERR_CORRUPT, "reply: names out of order");
 		free(p->after);
 		p->after = strdup(p->names[p->n - 1]);
 		if (!p->after)

@@ -14,7 +14,8 @@
  * Our side of redis.sh, through the same functions the tools use.
  *	redis put|get URL BYTES N JOBS	N values, by JOBS threads
  *	redis list URL			every key with its size, ttl and idle time
- *	redis index URL N NAMES JOBS	N uses of NAMES names, by JOBS writers
+ *	redis fill URL NAMES		an index of NAMES entries, used at various times
+ *	redis index URL NAMES N JOBS	N uses of NAMES names, by JOBS writers
  * Prints wall and CPU seconds, and how many.
  */
 static struct {
@@ -68,25 +69,61 @@ count(void *ctx, const struct store_item *it, struct err *e)
 	return 0;
 }
 
-static void *
-use(void *arg)
+#define MANY 1000
+
+static struct index *
+open_index(void)
 {
-	uint64_t i, k, names = o.bytes;
-	struct index_use v[1000];
-	char text[1000][40];
 	struct index *ix;
 	struct err e;
 
-	(void)arg;
 	if (index_open(&ix, o.url, "s3://bench/kv", INDEX_WRITE, NULL, &e) < 0)
 		die(&e);
-	while ((i = o.next++) < o.n / 1000) {
-		for (k = 0; k < 1000; k++) {
-			snprintf(text[k], sizeof(text[k]), "model/bf16-tp1-r0/%llx",
-				(unsigned long long)((i * 1000 + k) * 2654435761u % names));
-			v[k] = (struct index_use){ text[k], 1, 0 };
-		}
-		if (index_access(ix, v, 1000, &e) < 0)
+	return ix;
+}
+
+static const char *
+named(char *text, uint64_t i)
+{
+	snprintf(text, 40, "model/bf16-tp1-r0/%llx", (unsigned long long)i);
+	return text;
+}
+
+static void
+fill(void)
+{
+	struct index *ix = open_index();
+	struct index_entry x = { .size = 1, .created_s = 1, .hash = "", .parent = "",
+		.tenant = "", .labels = "" };
+	char text[40];
+	struct err e;
+	uint64_t i;
+
+	for (i = 0; i < o.bytes; i++) {
+		x.name = named(text, i);
+		x.hits = i * 2654435761u % 9973;
+		x.accessed_s = (int64_t)(1700000000 + i * 2654435761u % 999983);
+		index_note_put(ix, &x);
+	}
+	if (index_close(ix, &e) < 0)
+		die(&e);
+}
+
+static void *
+use(void *arg)
+{
+	struct index *ix = open_index();
+	struct index_use v[MANY];
+	char text[MANY][40];
+	uint64_t i, k;
+	struct err e;
+
+	(void)arg;
+	while ((i = o.next++) < o.n / MANY) {
+		for (k = 0; k < MANY; k++)
+			v[k] = (struct index_use){ named(text[k],
+				(i * MANY + k) * 2654435761u % o.bytes), 1, 0 };
+		if (index_access(ix, v, MANY, &e) < 0)
 			die(&e);
 	}
 	index_close(ix, NULL);
@@ -137,15 +174,12 @@ main(int argc, char **argv)
 	begin = clock_mono();
 	if (*o.what == 'l' && store_list(o.store, "", 0, count, &o.n, &e) < 0)
 		die(&e);
-	if (*o.what == 'i') {
-		uint64_t n = o.bytes;
-
-		o.bytes = o.n;
-		o.n = n;
+	if (*o.what == 'f')
+		fill();
+	if (*o.what == 'i')
 		threads(use);
-	} else if (*o.what != 'l') {
+	if (*o.what == 'p' || *o.what == 'g')
 		threads(copy);
-	}
 	begin = clock_mono() - begin;
 	getrusage(RUSAGE_SELF, &u);
 	printf("%.4f %.4f %llu\n", begin, (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +

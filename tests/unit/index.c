@@ -328,7 +328,8 @@ test_notes(void **state)
 	index_close(other, NULL);
 }
 
-#define WRITERS 10	/* of each kind: as many as twenty hosts */
+#define HOSTS 20		/* processes with an index each */
+#define THREADS 5	/* of one more */
 #define NAMES 300
 #define ROUNDS 10
 
@@ -346,12 +347,34 @@ note_many(void *arg)
 	return NULL;
 }
 
+/* Writes each round at once, so that others' writes come in between. */
+static int
+be_host(void)
+{
+	struct index *ix = again(INDEX_WRITE);
+	int i, k, rc = 0;
+
+	for (k = 0; k < ROUNDS; k++) {
+		struct index_use v[NAMES];
+		char name[NAMES][20];
+		struct err e;
+
+		for (i = 0; i < NAMES; i++) {
+			snprintf(name[i], sizeof(name[i]), "w/%d", i);
+			v[i] = (struct index_use){ name[i], 1, 100 + k };
+		}
+		if (index_access(ix, v, NAMES, &e) < 0)
+			rc = fprintf(stderr, "# %s\n", e.text);
+	}
+	return index_close(ix, NULL) != 0 || rc;
+}
+
 static int
 check_hits(void *ctx, const struct index_entry *x, struct err *e)
 {
-	if (x->hits != 2 * WRITERS * ROUNDS)
-		return err_set(e, ERR_FAILED, "%s: %llu hits", x->name,
-			(unsigned long long)x->hits);
+	if (x->hits != (HOSTS + THREADS) * ROUNDS || x->accessed_s != 100 + ROUNDS - 1)
+		return err_set(e, ERR_FAILED, "%s: %llu hits, at %lld", x->name,
+			(unsigned long long)x->hits, (long long)x->accessed_s);
 	*(int *)ctx += 1;
 	return 0;
 }
@@ -361,28 +384,25 @@ static void
 test_many_writers(void **state)
 {
 	struct index *ix = fresh();
-	pthread_t t[WRITERS];
-	pid_t pid[WRITERS];
+	pthread_t t[THREADS];
+	pid_t pid[HOSTS];
 	struct err e = { 0 };
 	int i, status, n = 0;
 
 	(void)state;
 	index_close(ix, NULL);
-	for (i = 0; i < WRITERS; i++) {
+	for (i = 0; i < HOSTS; i++) {
 		pid[i] = fork();
-		if (pid[i] == 0) {
-			ix = again(INDEX_WRITE);
-			note_many(ix);
-			_exit(index_close(ix, NULL) != 0);
-		}
+		if (pid[i] == 0)
+			_exit(be_host());
 	}
 	ix = again(INDEX_WRITE);
-	for (i = 0; i < WRITERS; i++)
+	for (i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, note_many, ix);
-	for (i = 0; i < WRITERS; i++)
+	for (i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
 	assert_int_equal(index_flush(ix, &e), 0);
-	for (i = 0; i < WRITERS; i++) {
+	for (i = 0; i < HOSTS; i++) {
 		waitpid(pid[i], &status, 0);
 		assert_int_equal(status, 0);
 	}
