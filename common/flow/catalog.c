@@ -130,6 +130,8 @@ add_item(void *ctx, const struct store_item *it, struct err *e)
 	} else if (what == DIALECT_LITTER) {
 		r->c->litter++;
 	}
+	if (what != DIALECT_CHUNK && r->sel->other)
+		rc = r->sel->other(r->sel->other_ctx, what, it, e);
 	pthread_mutex_unlock(&r->lock);
 	return rc;
 }

@@ -42,6 +42,10 @@ struct select {
 	const char *const *prefixes;	/* hash prefixes; NULL: any */
 	size_t n_prefixes;
 	int heads;		/* catalog_heads() will be wanted: bring them where that is cheap */
+	/* Hears of what is no chunk, one at a time, from any thread; or NULL. */
+	int (*other)(void *ctx, enum dialect_what what, const struct store_item *it,
+		struct err *e);
+	void *other_ctx;
 };
 void select_init(struct select *s);
 /* Does a chunk with this key, object name, size and write time belong? name may be NULL. */

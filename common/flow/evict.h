@@ -63,11 +63,23 @@ struct evict_quota {
 	int16_t priority;
 };
 
+/* vLLM's CPU tier, at the top of /dev/shm. */
+#define EVICT_REGION "vllm_offload_*.mmap"
+
+/* What the listing has beside chunks and may be of no use (evict_litter.h). */
+struct evict_other {
+	size_t name;			/* offset in evict.names */
+	uint64_t size;
+	double since_s;			/* when it was written; 0 unknown */
+	enum dialect_what what;		/* DIALECT_TWIN, _LITTER; _FOREIGN: vLLM's regions */
+};
+
 struct evict {
 	struct place *place;		/* the caller's */
 	struct index *index;		/* the caller's; NULL: none */
 	struct catalog cat;
 	struct units units;
+	struct buf others, names;	/* struct evict_other */
 	struct plan_entry *v;		/* of each unit */
 	uint8_t *flags;			/* of each unit: enum evict_flags */
 	uint8_t *why;			/* of each unit: enum evict_why */

@@ -1,4 +1,3 @@
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +23,7 @@ struct finding {
 	struct litter *l;
 	struct evict *ev;
 	struct buf names, halves;
+	double boot_s;
 };
 
 static int
@@ -48,50 +48,33 @@ add_litter(struct litter *l, const char *name, uint64_t size, const char *what, 
 		buf_add(&l->items, &it, sizeof(it)) < 0 ? no_memory(e) : 0;
 }
 
-static double
-since(const struct store_item *it)
-{
-	return (double)(it->mtime_ns ? it->mtime_ns : it->atime_ns) / 1e9;
-}
-
 static int
 is_old(const struct evict *ev, double since_s, double min_age_s)
 {
 	return min_age_s <= 0 || (since_s > 0 && since_s <= ev->now_s - min_age_s);
 }
 
-/* ---- halves, and what the dialect calls litter ---- */
+/* ---- what the listing had beside chunks ---- */
 
 static int
-look_at(void *ctx, const struct store_item *it, struct err *e)
+look_at(struct finding *f, const struct evict_other *o, struct err *e)
 {
-	struct finding *f = ctx;
-	struct half h = { .size = it->size, .since_s = since(it), .data = SIZE_MAX };
-	struct buf twin = { 0 };
-	struct dialect_name n;
-	int rc = 0;
+	const char *name = f->ev->names.p + o->name;
+	struct half h = { .size = o->size, .since_s = o->since_s, .data = SIZE_MAX };
 
-	switch (dialect_name(f->ev->place->dialect, it->name, it->size, &n)) {
-	case DIALECT_LITTER:
-		if (is_old(f->ev, h.since_s, TEMP_AGE_S))
-			return add_litter(f->l, it->name, it->size, "temporary", e);
+	if (o->what == DIALECT_TWIN)
+		return add_name(&f->names, name, &h.twin) < 0 ||
+			buf_add(&f->halves, &h, sizeof(h)) < 0 ? no_memory(e) : 0;
+	if (!is_old(f->ev, o->since_s, TEMP_AGE_S))
 		return 0;
-	case DIALECT_TWIN:
-		rc = add_name(&f->names, it->name, &h.twin);
-		break;
-	case DIALECT_CHUNK:
-		if (!dialect_twin(&n, it->name, &twin, &h.needed))
-			return 0;
-		rc = buf_text(&twin) ? add_name(&f->names, twin.p, &h.twin) : -1;
-		if (rc == 0)
-			rc = add_name(&f->names, it->name, &h.data);
-		buf_free(&twin);
-		break;
-	default:
-		return 0;
-	}
-	return rc < 0 || buf_add(&f->halves, &h, sizeof(h)) < 0 ? no_memory(e) : 0;
+	if (o->what == DIALECT_LITTER)
+		return add_litter(f->l, name, o->size, "temporary", e);
+	/* the top of the directory alone */
+	return strchr(name, '/') || strcmp(store_scheme(f->ev->place->store), "file") ? 0 :
+		add_litter(f->l, name, o->size, "region", e);
 }
+
+/* ---- halves of pairs ---- */
 
 static int
 half_cmp(const void *a, const void *b, void *names)
@@ -136,20 +119,6 @@ judge_halves(struct finding *f, struct err *e)
 	return 0;
 }
 
-/* ---- regions ---- */
-
-static int
-look_for_regions(void *ctx, const struct store_item *it, struct err *e)
-{
-	struct finding *f = ctx;
-
-	/* the top of the directory alone */
-	if (it->dir || fnmatch("vllm_offload_*.mmap", it->name, FNM_PATHNAME) != 0 ||
-	    !is_old(f->ev, since(it), TEMP_AGE_S))
-		return 0;
-	return add_litter(f->l, it->name, it->size, "region", e);
-}
-
 /* ---- .pt files that nobody can find ---- */
 
 static double
@@ -170,56 +139,74 @@ boot_time(void)
 	return (double)t;
 }
 
-static int
-find_dead(struct evict *ev, struct err *e)
+/* Without its .meta? */
+static void
+look_for_meta(struct evict *ev, uint32_t unit, struct buf *name)
 {
-	const struct units *u = &ev->units;
-	double boot = boot_time();
-	struct buf name = { 0 };
-	struct dialect_name n;
 	struct store_item it;
+
+	buf_str(name, ".meta");
+	if (buf_text(name) && store_stat(ev->place->store, name->p, &it, NULL) < 0)
+		ev->why[unit] = EVICT_DEAD;
+}
+
+static int
+look_at_chunk(struct finding *f, uint32_t unit, const struct cat_row *r, struct buf *name)
+{
+	struct half h = { .size = r->size, .since_s = (double)(r->mtime_s ? r->mtime_s :
+		r->atime_s) };
+	struct buf twin = { 0 };
+	struct dialect_name n;
+	int rc = 0;
+
+	name->len = 0;
+	if (catalog_name(&f->ev->cat, r, name) < 0 || !buf_text(name))
+		return -1;
+	if (dialect_name(f->ev->place->dialect, name->p, r->size, &n) != DIALECT_CHUNK)
+		return 0;
+	if (r->mtime_s && (double)r->mtime_s < f->boot_s &&
+	    !strcmp(dialect_word(n.d), "lmcache-disk"))
+		look_for_meta(f->ev, unit, name);
+	else if (dialect_twin(&n, name->p, &twin, &h.needed))
+		rc = !buf_text(&twin) || add_name(&f->names, twin.p, &h.twin) < 0 ||
+			add_name(&f->names, name->p, &h.data) < 0 ||
+			buf_add(&f->halves, &h, sizeof(h)) < 0 ? -1 : 0;
+	buf_free(&twin);
+	return rc;
+}
+
+static int
+look_at_chunks(struct finding *f, struct err *e)
+{
+	const struct units *u = &f->ev->units;
+	struct buf name = { 0 };
 	uint32_t i, k;
+	int rc = 0;
 
-	for (i = 0; i < u->n; i++) {
-		for (k = u->start[i]; k < u->start[i + 1]; k++) {
-			const struct cat_row *r = units_row(u, k);
-
-			name.len = 0;
-			if (r->mtime_s == 0 || (double)r->mtime_s >= boot)
-				continue;
-			if (catalog_name(&ev->cat, r, &name) < 0 || !buf_text(&name))
-				break;
-			if (dialect_name(ev->place->dialect, name.p, r->size, &n) !=
-			    DIALECT_CHUNK || strcmp(dialect_word(n.d), "lmcache-disk") != 0)
-				continue;
-			buf_str(&name, ".meta");
-			if (buf_text(&name) &&
-			    store_stat(ev->place->store, name.p, &it, NULL) < 0)
-				ev->why[i] = EVICT_DEAD;
-		}
-	}
-	k = (uint32_t)name.fail;
+	f->boot_s = boot_time();
+	for (i = 0; i < u->n; i++)
+		for (k = u->start[i]; rc == 0 && k < u->start[i + 1]; k++)
+			rc = look_at_chunk(f, i, units_row(u, k), &name);
 	buf_free(&name);
-	return k ? no_memory(e) : 0;
+	return rc < 0 ? no_memory(e) : 0;
 }
 
 int
 litter_find(struct litter *l, struct evict *ev, double min_age_s, struct err *e)
 {
+	const struct evict_other *o = (const struct evict_other *)(void *)ev->others.p;
 	struct finding f = { .l = l, .ev = ev };
+	size_t i, n = ev->others.len / sizeof(*o);
 	int rc = 0;
 
 	memset(l, 0, sizeof(*l));
 	l->min_age_s = min_age_s;
-	if (!ev->place->native) {
-		rc = store_list(ev->place->store, "", 0, look_at, &f, e);
-		if (rc == 0)
-			rc = judge_halves(&f, e);
-		if (rc == 0)
-			rc = find_dead(ev, e);
-	}
-	if (rc == 0 && !strcmp(store_scheme(ev->place->store), "file"))
-		rc = store_list(ev->place->store, "", STORE_LIST_DIRS, look_for_regions, &f, e);
+	for (i = 0; rc == 0 && i < n; i++)
+		rc = look_at(&f, &o[i], e);
+	if (rc == 0 && !ev->place->native)
+		rc = look_at_chunks(&f, e);
+	if (rc == 0)
+		rc = judge_halves(&f, e);
 	buf_free(&f.names);
 	buf_free(&f.halves);
 	return rc;

@@ -1,3 +1,4 @@
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -194,6 +195,21 @@ evict_link(struct evict *ev, unsigned jobs, struct err *e)
 	return rc;
 }
 
+/* One listing serves chunks and litter. */
+static int
+keep_other(void *ctx, enum dialect_what what, const struct store_item *it, struct err *e)
+{
+	struct evict *ev = ctx;
+	struct evict_other o = { .name = ev->names.len, .size = it->size, .what = what };
+
+	if (what != DIALECT_TWIN && what != DIALECT_LITTER &&
+	    fnmatch(EVICT_REGION, it->name, FNM_PATHNAME) != 0)
+		return 0;
+	o.since_s = (double)(it->mtime_ns ? it->mtime_ns : it->atime_ns) / 1e9;
+	return buf_add(&ev->names, it->name, strlen(it->name) + 1) < 0 ||
+		buf_add(&ev->others, &o, sizeof(o)) < 0 ? no_memory(e) : 0;
+}
+
 int
 evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, struct err *e)
 {
@@ -204,6 +220,8 @@ evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, s
 	ev->index = ix;
 	ev->now_s = (double)clock_now();
 	select_init(&all);
+	all.other = keep_other;
+	all.other_ctx = ev;
 	if (catalog_read(&ev->cat, p, &all, jobs, e) < 0 ||
 	    units_make(&ev->units, &ev->cat, e) < 0 || make_entries(ev, e) < 0)
 		return -1;
@@ -221,6 +239,8 @@ evict_free(struct evict *ev)
 	plan_free(&ev->plan);
 	units_free(&ev->units);
 	catalog_free(&ev->cat);
+	buf_free(&ev->others);
+	buf_free(&ev->names);
 	free(ev->v);
 	free(ev->flags);
 	free(ev->why);
