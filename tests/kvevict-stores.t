@@ -51,6 +51,10 @@ kvstat index import -q s pins.ndjson
 ok 'a pin in the index' kvevict -q s --max-size 1 --max-delete 100% --min-age 0
 ok 'keeps the chain before it' sh -c "kvget -q s | cmp - a.kv"
 unset KVTOOLS_INDEX
+mkdir late; kvstat index rebuild -q --index l.db late >/dev/null
+kvput -q late a.kv; old late '2 days ago'
+ok 'what headers tell is noted' kvevict -q late --index l.db --max-chunks 14
+is 'of those that stay' "$(kvstat index export --index l.db late | grep -c '"parent":')" 14
 ok 'an index that is asked for must be there' status 2 kvevict -q s --max-size 1 --index "$tmp/none.db"
 
 # audit log and summary

@@ -157,6 +157,33 @@ join_head(struct evict *ev, uint32_t unit, const struct cat_head *h)
 		v->created_s = (double)h->created;
 }
 
+/* Headers never change: what one tells need not be read again. */
+static int
+note_head(struct evict *ev, const struct cat_row *r, const struct cat_head *h, struct err *e)
+{
+	char hash[KEY_HEX], parent[KEY_HEX];
+	struct index_entry x = { .size = r->size, .created_s = r->mtime_s, .labels = "",
+		.hash = key_hash_hex(hash, &r->hash), .parent = "",
+		.tenant = ev->cat.groups[r->group].salt, .expires_s = h->expires,
+		.priority = short_priority(h->priority) };
+	struct buf name = { 0 };
+	int rc = catalog_name(&ev->cat, r, &name);
+
+	if (rc < 0 || !buf_text(&name))
+		rc = no_memory(e);
+	x.name = name.p;
+	if (h->parent.len)
+		x.parent = key_hash_hex(parent, &h->parent);
+	else if (h->first_token == 0)
+		x.parent = "-";
+	if (h->first_token != CHUNK_UNKNOWN && h->chunk_tokens)
+		x.depth = (uint32_t)(h->first_token / h->chunk_tokens);
+	if (rc == 0)
+		index_note_put(ev->index, &x);
+	buf_free(&name);
+	return rc;
+}
+
 /* From the nth object of each unit that has it; *bad of them were no use. */
 static int
 link_by(struct evict *ev, uint32_t nth, unsigned jobs, size_t *bad, struct err *e)
@@ -174,6 +201,8 @@ link_by(struct evict *ev, uint32_t nth, unsigned jobs, size_t *bad, struct err *
 	for (i = 0; rc == 0 && i < part.n; i++) {
 		join_head(ev, unit[i], &heads[i]);
 		*bad += heads[i].state != 0;
+		if (!heads[i].state && ev->index && index_writable(ev->index))
+			rc = note_head(ev, &part.rows[i], &heads[i], e);
 	}
 	free(heads);
 	free(part.rows);
@@ -191,6 +220,9 @@ evict_link(struct evict *ev, unsigned jobs, struct err *e)
 
 	for (; rc == 0 && bad && ev->place->native; nth++)
 		rc = link_by(ev, nth, jobs, &bad, e);
+	/* before anything is forgotten; that it could not be noted costs the next run a look */
+	if (ev->index && index_writable(ev->index))
+		index_flush(ev->index, NULL);
 	ev->read_ns = clock_now_ns();
 	return rc;
 }

@@ -189,6 +189,12 @@ index_where(const struct index *ix)
 }
 
 int
+index_writable(const struct index *ix)
+{
+	return (ix->flags & INDEX_WRITE) != 0;
+}
+
+int
 index_shared(const struct index *ix)
 {
 	return ix->ops->shared;

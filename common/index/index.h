@@ -64,6 +64,7 @@ int index_close(struct index *ix, struct err *e);
 
 const char *index_where(const struct index *ix);	/* path or URL, safe to print */
 int index_shared(const struct index *ix);		/* 1: other hosts write it too */
+int index_writable(const struct index *ix);		/* 1: opened with INDEX_WRITE */
 
 /* Insert or replace n entries, all of them or none. What is already known is kept where
  * the new entry does not know it ("", 0), and hits and accessed_s never go down. */
