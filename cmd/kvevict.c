@@ -16,7 +16,7 @@
 
 enum { MAX_SIZE = OPT_FIRST, LOW_WATER, MAX_CHUNKS, TTL, POLICY, COST_ALPHA, MIN_AGE, MIN_KEEP,
 	MAX_DELETE, PIN_FILE, QUOTA_FILE, INCOMPLETE, UNREACHABLE, CORRUPT_FROM, DEMOTE_TO, ALL,
-	LITTER, YES, LOCK, AUDIT_LOG, PRINT_RULE, INSTALL_RULE };
+	LITTER, VERSIONS, YES, LOCK, AUDIT_LOG, PRINT_RULE, INSTALL_RULE };
 
 static const struct opt options[] = {
 	{ MAX_SIZE, "max-size", "SIZE", "keep no more than this, like 2TB, or 80% of the capacity",
@@ -42,6 +42,8 @@ static const struct opt options[] = {
 	{ ALL, "all", NULL, "delete everything (that is selected)", NULL },
 	{ DEMOTE_TO, "demote-to", "STORE", "copy there and verify before deleting", "DIR" },
 	{ LITTER, "litter", NULL, "sweep what dead writers left, if nothing else", NULL },
+	{ VERSIONS, "versions", NULL, "delete what a versioned bucket keeps behind objects, too",
+		NULL },
 	SELECT_OPTIONS,
 	{ YES, "yes", NULL, "do not ask", NULL },
 	{ LOCK, "lock", NULL, "one run at a time: status 5 when there is another", NULL },
@@ -115,6 +117,7 @@ limit_option(int c, struct evict_want *w, struct err *e)
 	case CORRUPT_FROM: w->corrupt_file = opts_arg; return 0;
 	case ALL: w->ask |= 1u << EVICT_ALL; return 0;
 	case LITTER: k.litter = 1; return 0;
+	case VERSIONS: k.versions = 1; return 0;
 	}
 	return 1;
 }
@@ -252,6 +255,15 @@ tell_doubts(const struct place *p, const struct evict *ev)
 			"written counts as used once");
 }
 
+static int
+sweep_versions(struct evict *ev, struct err *e)
+{
+	struct versions_want w = { .min_age_s = k.want.min_age_s, .evicted = k.selects,
+		.dry = opts_common.dry, .jobs = opts_common.jobs };
+
+	return evict_versions(ev, &w, report_litter, &k, e);
+}
+
 /* litter NULL: leave it. */
 static int
 evict(struct place *p, struct index *ix, struct litter *litter, struct store *demote,
@@ -272,6 +284,8 @@ evict(struct place *p, struct index *ix, struct litter *litter, struct store *de
 	if (opts_common.dry)
 		dry_run(r);
 	else if (evict_run(ev, r, e) < 0)
+		return -1;
+	if (k.versions && !r->timed_out && sweep_versions(ev, e) < 0)
 		return -1;
 	return litter && !r->timed_out ?
 		litter_remove(litter, ev, opts_common.dry, report_litter, &k, e) : 0;
@@ -311,6 +325,10 @@ run(const char *url)
 		r.until_mono = start + opts_common.max_duration;
 	if (report_open(&k, &e) < 0 || pick_open(&p, url, &so, NULL, &e) < 0)
 		goto fail;
+	if (k.versions && strcmp(store_scheme(p.store), "s3") != 0) {
+		err_set(&e, ERR_USAGE, "--versions: only buckets keep versions");
+		goto fail;
+	}
 	if (k.lock && !opts_common.dry) {
 		if (store_lock(p.store, "evict", &e) < 0)
 			goto fail;

@@ -3,6 +3,7 @@
 
 #include "flow/evict.h"
 #include "flow/evict_litter.h"
+#include "flow/evict_versions.h"
 
 /* What kvevict's files share. */
 struct kvevict {
@@ -10,7 +11,7 @@ struct kvevict {
 	struct select select;
 	int selects;			/* an option or a name narrows the selection */
 	const char *demote, *audit;
-	int all, yes, lock, litter, limits, has_ttl;
+	int all, yes, lock, litter, versions, limits, has_ttl;
 	char rule;			/* 'p': print a lifecycle rule, 'i': install it */
 	struct evict ev;
 	double seconds;

@@ -11,10 +11,10 @@
 
 #define CUT_TRIES 2
 
-/* Take a percent-coded text from a listing. encoding-type=url has '+' for a space
- * (so botocore decodes it too); a real '+' comes as %2B. */
-static int
-take_coded(struct buf *out, const char *text, struct err *e)
+/* encoding-type=url has '+' for a space (so botocore decodes it too); a real '+' comes as
+ * %2B. */
+int
+s3_listing_text(struct buf *out, const char *text, struct err *e)
 {
 	char *plus = strdup(text), *p;
 	int rc = -1;
@@ -70,13 +70,13 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 		return rc;
 	}
 	if (!strcmp(path, "Contents/Key"))
-		return take_coded(&p->key, text, e);
+		return s3_listing_text(&p->key, text, e);
 	if (!strcmp(path, "Contents/Size"))
 		return num_u64(&p->size, text, 0, INT64_MAX, "listing: size", e);
 	if (!strcmp(path, "Contents/LastModified"))
 		return clock_read(&p->mtime, text, e);
 	if (!strcmp(path, "CommonPrefixes/Prefix")) {
-		int rc = take_coded(&p->key, text, e) < 0 ? -1 : emit(p, 1, e);
+		int rc = s3_listing_text(&p->key, text, e) < 0 ? -1 : emit(p, 1, e);
 
 		p->key.len = 0;
 		return rc;

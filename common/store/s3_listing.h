@@ -27,4 +27,7 @@ struct s3_page {
 int s3_page_read(struct s3_page *p, char *text, size_t n, struct err *e);
 void s3_page_free(struct s3_page *p);
 
+/* A percent-coded text of a listing, in place of what out held. ERR_CORRUPT. */
+int s3_listing_text(struct buf *out, const char *text, struct err *e);
+
 #endif

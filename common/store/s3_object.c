@@ -5,7 +5,6 @@
 #include "base/xml.h"
 #include "store/s3.h"
 
-#define DELETE_MAX 1000
 #define GET_PART (32ull << 20)	/* larger objects come in ranges of this size, side by side */
 #define GET_JOBS 4
 
@@ -179,6 +178,7 @@ struct failures {
 	const struct s3 *s;
 	const char *const *names;
 	size_t n, at;
+	int versions;		/* several of one name */
 	signed char *states;
 };
 
@@ -188,29 +188,30 @@ static int
 take_failure(void *ctx, const char *path, const char *text, struct err *e)
 {
 	struct failures *f = ctx;
-	size_t prefix = strlen(f->s->prefix), i;
+	size_t prefix = strlen(f->s->prefix), from = f->at, i;
 	(void)e;
 
 	if (strcmp(path, "DeleteResult/Error/Key") != 0 || strncmp(text, f->s->prefix, prefix) != 0)
 		return 0;
 	for (i = 0; i < f->n; i++) {
-		size_t k = (f->at + i) % f->n;
+		size_t k = (from + i) % f->n;
 
 		if (!strcmp(f->names[k], text + prefix)) {
 			f->states[k] = -1;
 			f->at = k;
-			break;
+			if (!f->versions)
+				break;
 		}
 	}
 	return 0;
 }
 
-static int
-delete_batch(struct s3 *s, const char *const *names, size_t n, signed char *states,
-	struct err *e)
+int
+s3_delete_batch(struct s3 *s, const char *const *names, const char *const *ids, size_t n,
+	signed char *states, struct err *e)
 {
 	struct buf xml = { 0 }, answer = { 0 };
-	struct failures f = { s, names, n, 0, states };
+	struct failures f = { s, names, n, 0, ids != NULL, states };
 	struct s3_text body;
 	char md5[32];
 	struct s3_call c = {
@@ -225,7 +226,13 @@ delete_batch(struct s3 *s, const char *const *names, size_t n, signed char *stat
 		buf_str(&xml, "<Object><Key>");
 		s3_xml_text(&xml, s->prefix);
 		s3_xml_text(&xml, names[i]);
-		buf_str(&xml, "</Key></Object>");
+		buf_str(&xml, "</Key>");
+		if (ids) {
+			buf_str(&xml, "<VersionId>");
+			s3_xml_text(&xml, ids[i]);
+			buf_str(&xml, "</VersionId>");
+		}
+		buf_str(&xml, "</Object>");
 	}
 	buf_str(&xml, "</Delete>");
 	if (xml.fail) {
@@ -273,9 +280,9 @@ s3_del(struct store *base, const char *const *names, size_t n, signed char *stat
 	int rc = 0;
 
 	while (n > 0) {
-		size_t k = n < DELETE_MAX ? n : DELETE_MAX;
+		size_t k = n < S3_DELETE_MAX ? n : S3_DELETE_MAX;
 		struct err *to = rc == 0 ? e : &why;
-		int batch = k > 1 ? delete_batch(s, names, k, states, &why) : 0;
+		int batch = k > 1 ? s3_delete_batch(s, names, NULL, k, states, &why) : 0;
 
 		if (batch < 0 && (why.kind == ERR_REFUSED || why.kind == ERR_STOPPED)) {
 			if (to)
