@@ -16,7 +16,7 @@
 
 enum { MAX_SIZE = OPT_FIRST, LOW_WATER, MAX_CHUNKS, TTL, POLICY, COST_ALPHA, MIN_AGE, MIN_KEEP,
 	MAX_DELETE, PIN_FILE, QUOTA_FILE, INCOMPLETE, UNREACHABLE, CORRUPT_FROM, DEMOTE_TO, ALL,
-	LITTER, VERSIONS, YES, LOCK, AUDIT_LOG, PRINT_RULE, INSTALL_RULE };
+	LITTER, VERSIONS, TRANSITION, YES, LOCK, AUDIT_LOG, PRINT_RULE, INSTALL_RULE };
 
 static const struct opt options[] = {
 	{ MAX_SIZE, "max-size", "SIZE", "keep no more than this, like 2TB, or 80% of the capacity",
@@ -41,6 +41,7 @@ static const struct opt options[] = {
 		"FILE" },
 	{ ALL, "all", NULL, "delete everything (that is selected)", NULL },
 	{ DEMOTE_TO, "demote-to", "STORE", "copy there and verify before deleting", "DIR" },
+	{ TRANSITION, "transition", "CLASS", "do not delete: move to this storage class", NULL },
 	{ LITTER, "litter", NULL, "sweep what dead writers left, if nothing else", NULL },
 	{ VERSIONS, "versions", NULL, "delete what a versioned bucket keeps behind objects, too",
 		NULL },
@@ -136,6 +137,7 @@ other_option(int c, struct evict_want *w, struct err *e)
 	case MAX_DELETE: return max_delete(w, e);
 	case PIN_FILE: w->pin_file = opts_arg; break;
 	case DEMOTE_TO: k.demote = opts_arg; break;
+	case TRANSITION: w->class = opts_arg; break;
 	case YES: k.yes = 1; break;
 	case LOCK: k.lock = 1; break;
 	case AUDIT_LOG: k.audit = opts_arg; break;
@@ -271,7 +273,7 @@ evict(struct place *p, struct index *ix, struct litter *litter, struct store *de
 {
 	struct evict *ev = &k.ev;
 
-	if (evict_read(ev, p, ix, opts_common.jobs, e) < 0)
+	if (evict_read(ev, p, ix, &k.want, e) < 0)
 		return -1;
 	if (litter && litter_find(litter, ev, k.want.min_age_s, e) < 0)
 		return -1;
@@ -281,6 +283,7 @@ evict(struct place *p, struct index *ix, struct litter *litter, struct store *de
 	if (confirm(ev, e) < 0)
 		return -1;
 	r->demote = demote;
+	r->class = k.want.class;
 	if (opts_common.dry)
 		dry_run(r);
 	else if (evict_run(ev, r, e) < 0)
@@ -307,6 +310,13 @@ open_demote(struct store **out, struct err *e)
 	return rc;
 }
 
+/* What is selected, or moved, says nothing about litter. */
+static int
+sweeps(void)
+{
+	return k.litter || (!k.selects && !k.want.class);
+}
+
 static void
 run(const char *url)
 {
@@ -325,8 +335,9 @@ run(const char *url)
 		r.until_mono = start + opts_common.max_duration;
 	if (report_open(&k, &e) < 0 || pick_open(&p, url, &so, NULL, &e) < 0)
 		goto fail;
-	if (k.versions && strcmp(store_scheme(p.store), "s3") != 0) {
-		err_set(&e, ERR_USAGE, "--versions: only buckets keep versions");
+	if ((k.versions || k.want.class) && strcmp(store_scheme(p.store), "s3") != 0) {
+		err_set(&e, ERR_USAGE, "%s: only buckets have them", k.versions ? "--versions" :
+			"--transition");
 		goto fail;
 	}
 	if (k.lock && !opts_common.dry) {
@@ -335,7 +346,7 @@ run(const char *url)
 		locked = 1;
 	}
 	if (open_index(&ix, url, &e) < 0 || open_demote(&demote, &e) < 0 ||
-	    evict(&p, ix, k.litter || !k.selects ? &litter : NULL, demote, &r, &e) < 0)
+	    evict(&p, ix, sweeps() ? &litter : NULL, demote, &r, &e) < 0)
 		goto fail;
 	if (r.timed_out || r.count[EVICT_FAILED])
 		tool_mark(ERR_PARTIAL);
@@ -378,6 +389,10 @@ main(int argc, char **argv)
 	select_names(&k.select, argv + optind + 1, argc - optind - 1);
 	if (k.selects)
 		k.want.select = &k.select;
+	if (k.want.class && (k.demote || k.versions || k.want.corrupt_file ||
+	    k.want.ask & (1u << EVICT_INCOMPLETE | 1u << EVICT_UNREACHABLE)))
+		opts_bad("--transition deletes nothing: not with --demote-to, --versions, "
+			"--unreachable, --incomplete, --corrupt-from");
 	if (!k.limits && !k.selects)
 		opts_bad("what should go? say a limit (--max-size, --ttl ...), names, or --all");
 	if (!k.limits)

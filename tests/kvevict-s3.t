@@ -9,7 +9,7 @@ cd "$tmp" || exit 1
 gateway=$here/server/radosgw.sh
 at_exit='"$gateway" stop "$tmp/g"'
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
-"$gateway" start "$tmp/g" >env.sh || { echo '1..0 # SKIP the gateway does not start'; exit 0; }
+RGW_CLASS=COLD "$gateway" start "$tmp/g" >env.sh || { echo '1..0 # SKIP the gateway does not start'; exit 0; }
 # shellcheck disable=SC1091
 . ./env.sh
 
@@ -48,4 +48,39 @@ while [ "$(count s3://kvb/kv)" -gt 0 ] && [ $i -lt 60 ]; do sleep 0.5; i=$((i + 
 is 'objects expire' "$(count s3://kvb/kv)" 0
 is 'others stay' "$(count s3://kvb/other)" 32
 is 'and the rule can be taken away' "$(kvevict -q s3://kvb/kv --install-lifecycle --ttl 0 | cut -f 2)" 'next/'
+
+# another storage class
+objects() { kvs3 "?list-type=2&prefix=$1" | grep -o '<StorageClass>[A-Z]*' | sort | uniq -c | tr -s ' \n' ' '; }
+kvs3() {	# METHOD and arguments of curl come after the query
+	q=$1; shift
+	curl -sf --aws-sigv4 aws:amz:us-east-1:s3 --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \
+		-H 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "$@" "$AWS_ENDPOINT_URL/kvb$q"
+}
+kvevict -q s3://kvb/other --transition COLD --max-chunks 28 --min-age 0 -n >dry.txt
+ok 'moves to another class' sh -c 'kvevict -q s3://kvb/other --transition COLD --max-chunks 28 --min-age 0 >real.txt; cmp dry.txt real.txt'
+is 'four' "$(objects other%2F)$(cut -f 1 real.txt | uniq)" ' 4 <StorageClass>COLD 28 <StorageClass>STANDARD move'
+is 'which are not seen again' "$(kvevict -q s3://kvb/other --transition COLD --max-chunks 28 --min-age 0)" ''
+ok 'and can be read' sh -c 'kvget -q s3://kvb/other | cmp - a.kv'
+ok 'no such class' status 2 kvevict -q s3://kvb/other --transition NOPE --max-chunks 27 --min-age 0
+ok 'directories have no classes' status 2 kvevict -q cold --transition COLD --max-chunks 1
+ok 'nothing is deleted' status 2 kvevict -q s3://kvb/other --transition COLD --unreachable
+
+# a versioned bucket
+kvs3 '?versioning=' -X PUT --data '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>'
+versions() { kvs3 '?prefix=v%2F&versions=' | grep -o -e '<Version>' -e '<DeleteMarker>' | sort | uniq -c | tr -s ' \n' ' '; }
+kvput -q s3://kvb/v a.kv
+kvput -q --replace s3://kvb/v a.kv
+kvevict -q s3://kvb/v --max-chunks 28 --min-age 0 >/dev/null
+is 'a delete deletes nothing there' "$(versions)" ' 4 <DeleteMarker> 64 <Version> '
+ok 'young versions stay' kvevict -q s3://kvb/v --versions
+is 'all of them' "$(versions)" ' 4 <DeleteMarker> 64 <Version> '
+ok 'with names, the versions of those' sh -c 'n=$(kvstat ls -o name s3://kvb/v | tail -n 1); kvevict -q s3://kvb/v "${n##*/}" --min-age 0 --versions -n'
+kvevict -q s3://kvb/v --max-chunks 24 --min-age 0 --versions -n >dry.txt
+ok 'with its versions' sh -c 'kvevict -q s3://kvb/v --max-chunks 24 --min-age 0 --versions >real.txt; cmp dry.txt real.txt'
+is 'what lay behind is told' "$(cut -f 1,2 real.txt | sort | uniq -c | tr -s ' \t\n' ' ')" ' 4 delete fifo 4 sweep marker 36 sweep version '
+is 'and gone' "$(versions)" ' 24 <Version> '
+ok 'the rest is whole' kvstat verify -q s3://kvb/v
+ok 'all of it' kvevict -q s3://kvb/v --all --yes --min-age 0 --versions
+is 'is nothing' "$(versions)" ''
+ok 'directories keep no versions' status 2 kvevict -q cold --versions
 finish

@@ -66,6 +66,12 @@ add_tally(const char *reason, uint64_t bytes)
 	t->bytes += bytes;
 }
 
+static const char *
+action(const struct kvevict *k)
+{
+	return k->want.class ? "move" : k->demote ? "demote" : "delete";
+}
+
 static void
 row(const struct kvevict *k, const struct plan_step *s)
 {
@@ -77,7 +83,7 @@ row(const struct kvevict *k, const struct plan_step *s)
 	char hex[KEY_HEX], name[KEY_SHORT];
 	union out_value r[COLS];
 
-	r[ACTION].s = k->demote ? "demote" : "delete";
+	r[ACTION].s = action(k);
 	r[REASON].s = evict_reason(ev, s);
 	r[NAME].s = key_hash_short(name, units_hash(u, s->entry));
 	r[SIZE].u = v->bytes;
@@ -109,7 +115,7 @@ audit_line(struct kvevict *k, const struct plan_step *s, enum evict_state state)
 	buf_json(&b, store_url(k->ev.place->store), strlen(store_url(k->ev.place->store)));
 	buf_printf(&b, ",\"action\":\"%s\",\"state\":\"%s\",\"reason\":\"%s\",\"policy\":\"%s\","
 		"\"hash\":\"%s\",\"size\":%" PRIu64 ",\"objects\":[",
-		k->demote ? "demote" : "delete", state == EVICT_GONE ? "gone" : "vanished",
+		action(k), state == EVICT_GONE ? "gone" : "vanished",
 		evict_reason(&k->ev, s), policy_name(k->ev.policy),
 		key_hash_hex(hex, units_hash(u, s->entry)),
 		k->ev.v[s->entry].bytes);
@@ -180,12 +186,12 @@ summary_lines(struct kvevict *k, const struct evict_run *r)
 {
 	const struct evict *ev = &k->ev;
 	char gone[NUM_TEXT], was[NUM_TEXT], is[NUM_TEXT];
-	const char *done = k->demote ? "demoted" : "deleted";
+	const char *done = k->want.class ? "moved" : k->demote ? "demoted" : "deleted";
 	struct buf b = { 0 };
 	const struct tally *t;
 
 	if (opts_common.dry)
-		done = k->demote ? "would demote" : "would delete";
+		done = k->want.class ? "would move" : k->demote ? "would demote" : "would delete";
 	for (t = tallies; t->reason; t++)
 		buf_printf(&b, "%s%s %" PRIu64, t == tallies ? " (" : ", ", t->reason, t->n);
 	buf_str(&b, t == tallies ? "" : ")");

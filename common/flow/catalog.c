@@ -117,7 +117,8 @@ add_item(void *ctx, const struct store_item *it, struct err *e)
 			dialect_key(r->p->ctx, it->name, &n, &k);
 	}
 	if (what == DIALECT_CHUNK &&
-	    !select_match(r->sel, &k, it->name, it->size, it->mtime_ns / 1000000000))
+	    (!select_match(r->sel, &k, it->name, it->size, it->mtime_ns / 1000000000) ||
+	    (r->sel->not_class && it->class && !strcmp(r->sel->not_class, it->class))))
 		return 0;
 	brought = what == DIALECT_CHUNK && r->p->native && it->head &&
 		catalog_parse(&head, &k, it) == 0;

@@ -42,6 +42,7 @@ struct select {
 	const char *const *prefixes;	/* hash prefixes; NULL: any */
 	size_t n_prefixes;
 	int heads;		/* catalog_heads() will be wanted: bring them where that is cheap */
+	const char *not_class;	/* leave out objects of this storage class; NULL */
 	/* Hears of what is no chunk, one at a time, from any thread; or NULL. */
 	int (*other)(void *ctx, enum dialect_what what, const struct store_item *it,
 		struct err *e);

@@ -54,6 +54,7 @@ struct evict_want {
 	double max_delete_share;	/* of the store's chunks */
 	unsigned ask;			/* bits 1 << enum evict_why */
 	const char *pin_file, *corrupt_file, *quota_file;	/* NULL */
+	const char *class;		/* instead of deleting, move to this storage class; NULL */
 	unsigned jobs;			/* 0: what the store likes */
 };
 
@@ -100,9 +101,10 @@ struct evict {
 	uint64_t max_bytes, low_bytes;	/* of what is selected; UINT64_MAX: no limit */
 };
 
-/* Names, sizes, times and the index; ev is zeroed first. Free with evict_free() in any
- * case. */
-int evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, struct err *e);
+/* Names, sizes, times and the index; ev is zeroed first. Objects that are in w->class already
+ * are not seen. Free with evict_free() in any case. */
+int evict_read(struct evict *ev, struct place *p, struct index *ix, const struct evict_want *w,
+	struct err *e);
 void evict_free(struct evict *ev);
 
 /* Parents, expiry and priority from the headers of native chunks that the index does not
@@ -124,7 +126,7 @@ const char *evict_reason(const struct evict *ev, const struct plan_step *s);
 /* ---- doing it ---- */
 
 enum evict_state {
-	EVICT_GONE,		/* deleted, or demoted */
+	EVICT_GONE,		/* deleted, demoted, or moved to another class */
 	EVICT_VANISHED,		/* somebody else did */
 	EVICT_USED,		/* left: written or used since it was listed */
 	EVICT_KEPT,		/* left: something that hangs on it is still there */
@@ -134,6 +136,7 @@ enum evict_state {
 
 struct evict_run {
 	struct store *demote;		/* copy objects here first; NULL: delete only */
+	const char *class;		/* do not delete: move to this storage class; NULL */
 	uint64_t mem;			/* for copies in flight */
 	uint64_t bwlimit;		/* of copies, bytes/s; 0 none */
 	double until_mono;		/* clock_mono() to stop at; 0 none */

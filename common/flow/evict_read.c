@@ -243,7 +243,8 @@ keep_other(void *ctx, enum dialect_what what, const struct store_item *it, struc
 }
 
 int
-evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, struct err *e)
+evict_read(struct evict *ev, struct place *p, struct index *ix, const struct evict_want *w,
+	struct err *e)
 {
 	struct select all;
 
@@ -254,7 +255,8 @@ evict_read(struct evict *ev, struct place *p, struct index *ix, unsigned jobs, s
 	select_init(&all);
 	all.other = keep_other;
 	all.other_ctx = ev;
-	if (catalog_read(&ev->cat, p, &all, jobs, e) < 0 ||
+	all.not_class = w->class;
+	if (catalog_read(&ev->cat, p, &all, w->jobs, e) < 0 ||
 	    units_make(&ev->units, &ev->cat, e) < 0 || make_entries(ev, e) < 0)
 		return -1;
 	if (ix && index_each(ix, "", INDEX_BY_NAME, join_one, ev, e) < 0)

@@ -8,6 +8,7 @@
 #include "flow/evict.h"
 #include "flow/evict_demote.h"
 #include "flow/evict_queue.h"
+#include "store/s3_class.h"
 
 /*
  * Jobs take batches of what is ready (evict_queue.h) until nothing is. So a chain goes leaf by
@@ -170,6 +171,28 @@ delete_batch(struct run *w, struct batch *b, struct err *e)
 	return 0;
 }
 
+/* To another storage class; the chunk stays where it is. */
+static void
+move_unit(struct run *w, struct todo *t, struct buf *name)
+{
+	const struct units *u = &w->ev->units;
+	uint32_t unit = w->ev->plan.steps[t->step].entry, k;
+
+	for (k = u->start[unit]; k < u->start[unit + 1]; k++) {
+		name->len = 0;
+		if (catalog_name(&w->ev->cat, units_row(u, k), name) < 0 || !buf_text(name)) {
+			err_set(&t->why, ERR_FAILED, "out of memory");
+			t->state = EVICT_FAILED;
+		} else if (s3_class_set(w->ev->place->store, name->p, w->r->class, &t->why) == 0) {
+			t->state = EVICT_GONE;
+		} else if (t->why.kind != ERR_ABSENT) {
+			t->state = EVICT_FAILED;
+		}
+		if (t->state == EVICT_FAILED)
+			return;
+	}
+}
+
 /* What is to be deleted of it, and that. */
 static int
 run_batch(struct run *w, struct batch *b, struct err *e)
@@ -190,6 +213,10 @@ run_batch(struct run *w, struct batch *b, struct err *e)
 			continue;
 		}
 		t->state = EVICT_VANISHED;
+		if (w->r->class) {
+			move_unit(w, t, &name);
+			continue;
+		}
 		if (w->demote && demote_unit(w->demote, unit, &t->why) < 0)
 			t->state = t->why.kind == ERR_ABSENT ? EVICT_VANISHED : EVICT_FAILED;
 		else
@@ -370,7 +397,7 @@ evict_run(struct evict *ev, struct evict_run *r, struct err *e)
 	w.most = BATCH_OBJECTS * (size_t)ev->units.n / ev->cat.n;
 	if (w.recheck && w.most > BATCH_FILES)
 		w.most = BATCH_FILES;
-	w.most = w.most && !r->demote ? w.most : 1;
+	w.most = w.most && !r->demote && !r->class ? w.most : 1;
 	w.state = malloc(ev->plan.n);
 	rc = w.state ? 0 : err_set(e, ERR_FAILED, "delete: out of memory");
 	if (rc == 0)

@@ -36,7 +36,7 @@ emit(struct s3_page *p, unsigned char dir, struct err *e)
 	const char *name = p->key.p;
 	struct store_item it = {
 		.size = dir ? 0 : p->size, .mtime_ns = dir ? 0 : p->mtime * 1000000000,
-		.ttl_s = -1, .hits = -1, .dir = dir,
+		.ttl_s = -1, .hits = -1, .dir = dir, .class = *p->class ? p->class : NULL,
 	};
 	int rc;
 
@@ -67,6 +67,7 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 		p->key.len = 0;
 		p->size = 0;
 		p->mtime = 0;
+		*p->class = 0;
 		return rc;
 	}
 	if (!strcmp(path, "Contents/Key"))
@@ -75,6 +76,8 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 		return num_u64(&p->size, text, 0, INT64_MAX, "listing: size", e);
 	if (!strcmp(path, "Contents/LastModified"))
 		return clock_read(&p->mtime, text, e);
+	if (!strcmp(path, "Contents/StorageClass"))
+		snprintf(p->class, sizeof(p->class), "%s", text);
 	if (!strcmp(path, "CommonPrefixes/Prefix")) {
 		int rc = s3_listing_text(&p->key, text, e) < 0 ? -1 : emit(p, 1, e);
 

@@ -20,6 +20,7 @@ struct s3_page {
 	struct buf key;		/* of the element being read */
 	uint64_t size;
 	int64_t mtime;
+	char class[64];
 };
 
 /* Read one answer to ListObjectsV2 with encoding-type=url; text must have room for one byte

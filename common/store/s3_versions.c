@@ -104,7 +104,9 @@ list_page(struct s3 *s, struct listing *l, struct err *e)
 	struct buf text = { 0 }, name = l->next_name, id = l->next_id;
 	struct s3_call c = {
 		.method = "GET", .text = &text,
-		.query = { { "versions", "" }, { "encoding-type", "url" }, { "prefix", s->prefix } },
+		.query = {
+			{ "versions", "" }, { "encoding-type", "url" }, { "prefix", s->prefix },
+		},
 	};
 	int n = 3, rc = -1;
 

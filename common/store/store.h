@@ -52,6 +52,7 @@ struct store_item {
 	int64_t hits;		/* use count if the back end keeps one (Redis LFU); -1 */
 	unsigned char dir;	/* a common prefix, not an object */
 	unsigned char litter;	/* a temporary or half-made thing, see store_sweep() */
+	const char *class;	/* storage class, where a listing tells; NULL */
 	const void *head;	/* STORE_LIST_HEADS: its first bytes; NULL: not brought */
 	size_t n_head;		/* at most 4096 */
 };

@@ -4,6 +4,7 @@
 #                          AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY ...
 #   radosgw.sh stop DIR    ends the processes, removes DIR
 # RGW_STORE=bluestore (memstore), RGW_TLS=1: https, with AWS_CA_BUNDLE in the environment printed.
+# RGW_CLASS=NAME: a storage class besides STANDARD. RGW_SHARDS=N (1): of a bucket's index.
 # One lifecycle day is 2 seconds. Needs ceph-mon ceph-osd radosgw and python3-rados.
 # shellcheck disable=SC2015	# "a && b || die" is meant as it reads
 set -u
@@ -143,7 +144,7 @@ rgw_run_sync_thread = false
 rgw_enable_quota_threads = false
 rgw_dynamic_resharding = false
 rgw_thread_pool_size = 32
-rgw_override_bucket_index_max_shards = 1
+rgw_override_bucket_index_max_shards = ${RGW_SHARDS:-1}
 rgw_gc_max_objs = 2
 rgw_gc_obj_min_wait = 1
 rgw_gc_processor_period = 5
@@ -195,6 +196,15 @@ read -r word <&"$reg" && [ "$word" = up ] || fail 'the OSD did not come up'
 exec {reg}<&-
 timeout 60 radosgw-admin -c "$c" -n client.admin user create --uid=test --display-name=test \
 	--access-key="$key" --secret-key="$secret" >"$dir/log/user.log" 2>&1 || fail 'user create'
+place() {	# zonegroup|zone ARGUMENTS
+	timeout 60 radosgw-admin -c "$c" -n client.admin "$1" placement add --rgw-"$1"=default \
+		--placement-id=default-placement --storage-class="$RGW_CLASS" "${@:2}" \
+		>>"$dir/log/class.log" 2>&1 || fail "storage class $RGW_CLASS"
+}
+if [ -n "${RGW_CLASS:-}" ]; then
+	place zonegroup
+	place zone --data-pool=default.rgw.cold
+fi
 launch rgw radosgw -c "$c" -n client.admin -f
 for ((i = 0; ; i++)); do
 	[ "$(curl -ks -o /dev/null -m 5 -w '%{http_code}' "$url/")" = 200 ] && break
