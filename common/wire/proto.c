@@ -110,6 +110,16 @@ wire_put_ticket(struct buf *b, const unsigned char token[FABRIC_TOKEN], const vo
 	end(b, at);
 }
 
+void
+wire_add_offer(struct buf *b, const struct wire_offer *o)
+{
+	put_u64(b, o->size);
+	put_u32(b, o->region);
+	buf_add(b, o->digest.b, sizeof(o->digest.b));
+	buf_add(b, o->seal.b, sizeof(o->seal.b));
+	put_text(b, o->name);
+}
+
 size_t
 wire_begin_offers(struct buf *b, uint32_t first)
 {
@@ -121,21 +131,22 @@ wire_begin_offers(struct buf *b, uint32_t first)
 }
 
 void
-wire_add_offer(struct buf *b, const struct wire_offer *o)
-{
-	put_u64(b, o->size);
-	put_u32(b, o->region);
-	buf_add(b, o->digest.b, sizeof(o->digest.b));
-	buf_add(b, o->seal.b, sizeof(o->seal.b));
-	put_text(b, o->name);
-}
-
-void
 wire_end_offers(struct buf *b, size_t at, uint32_t n)
 {
 	if (!b->fail)
 		put_le32(b->p + at + WIRE_HEAD + 4, n);
 	end(b, at);
+}
+
+void
+wire_put_chunk(struct buf *b, uint32_t id, const struct wire_offer *o)
+{
+	size_t at = begin(b, WIRE_CHUNK);
+
+	put_u32(b, id);
+	wire_add_offer(b, o);
+	if (!b->fail)
+		put_le32(b->p + at + 4, (uint32_t)(b->len - at - WIRE_HEAD + o->size));
 }
 
 void
@@ -281,7 +292,7 @@ wire_get_head(struct wire_msg *m, const unsigned char head[WIRE_HEAD], size_t ma
 	uint32_t type = get_le32(head);
 
 	m->len = get_le32(head + 4);
-	if (type < WIRE_HELLO || type > WIRE_PING)
+	if (type < WIRE_HELLO || type >= WIRE_TYPES)
 		return err_set(e, ERR_CORRUPT, "message of unknown type %u", type);
 	if (m->len > max)
 		return err_set(e, ERR_CORRUPT, "message of %u bytes: the limit is %zu", m->len,
@@ -355,6 +366,17 @@ wire_get_ticket(unsigned char token[FABRIC_TOKEN], const void **ticket, size_t *
 	return whole(&c, "ticket", e);
 }
 
+static void
+take_offer(struct cut *c, struct wire_offer *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->size = take_u64(c);
+	o->region = take_u32(c);
+	take_bytes(c, o->digest.b, sizeof(o->digest.b));
+	take_bytes(c, o->seal.b, sizeof(o->seal.b));
+	take_text(c, o->name, sizeof(o->name));
+}
+
 int
 wire_get_offers(const struct wire_msg *m, uint32_t *first, uint32_t *n,
 	int (*each)(void *ctx, uint32_t id, const struct wire_offer *o, struct err *e),
@@ -369,18 +391,27 @@ wire_get_offers(const struct wire_msg *m, uint32_t *first, uint32_t *n,
 	if (c.fail || *n < 1 || *n > WIRE_OFFERS_MAX)
 		return err_set(e, ERR_CORRUPT, "offers message: %u offers", *n);
 	for (i = 0; i < *n; i++) {
-		memset(&o, 0, sizeof(o));
-		o.size = take_u64(&c);
-		o.region = take_u32(&c);
-		take_bytes(&c, o.digest.b, sizeof(o.digest.b));
-		take_bytes(&c, o.seal.b, sizeof(o.seal.b));
-		take_text(&c, o.name, sizeof(o.name));
+		take_offer(&c, &o);
 		if (c.fail)
 			break;
 		if (each(ctx, *first + i, &o, e) < 0)
 			return -1;
 	}
 	return whole(&c, "offers", e);
+}
+
+int
+wire_get_chunk(uint32_t *id, struct wire_offer *o, const unsigned char **bytes,
+	const struct wire_msg *m, struct err *e)
+{
+	struct cut c = body(m);
+
+	*id = take_u32(&c);
+	take_offer(&c, o);
+	if (o->size > WIRE_CHUNK_MAX || o->region > o->size)
+		c.fail = 1;
+	*bytes = take(&c, (size_t)o->size);
+	return whole(&c, "chunk", e);
 }
 
 int
@@ -430,59 +461,4 @@ wire_get_totals(struct wire_totals *t, const struct wire_msg *m, struct err *e)
 	t->wire_us = take_u64(&c);
 	t->settle_us = take_u64(&c);
 	return whole(&c, "totals", e);
-}
-
-int
-wire_recv(struct conn *c, struct wire_msg *m, size_t max, int wait, struct err *e)
-{
-	unsigned char head[WIRE_HEAD];
-	int rc = conn_read(c, head, sizeof(head), wait, e);
-
-	if (rc <= 0)
-		return rc;
-	if (wire_get_head(m, head, max, e) < 0)
-		return err_in(e, "'%s'", conn_name(c));
-	m->body.len = 0;
-	if (!buf_room(&m->body, m->len ? m->len : 1))
-		return err_sys(e, "message");
-	if (m->len && (rc = conn_read(c, m->body.p, m->len, 1, e)) <= 0)
-		return rc < 0 ? -1 : err_set(e, ERR_TEMP, "read '%s': the peer closed in the "
-		    "middle", conn_name(c));
-	return 1;
-}
-
-int
-wire_send(struct conn *c, struct buf *b, struct err *e)
-{
-	int rc = b->fail ? err_set(e, ERR_FAILED, "message: out of memory") :
-	    conn_write(c, b->p, b->len, e);
-
-	b->len = 0;
-	return rc;
-}
-
-void
-wire_verdict_of(struct wire_verdict *v, uint32_t id, int state, const struct err *why)
-{
-	size_t i;
-
-	memset(v, 0, sizeof(*v));
-	v->id = id;
-	v->state = (uint8_t)state;
-	if (!why)
-		return;
-	v->kind = (uint8_t)why->kind;
-	for (i = 0; i + 1 < sizeof(v->text) && why->text[i]; i++)
-		v->text[i] = why->text[i];
-	for (i = 0; v->text[i]; i++)	/* a peer's decoder refuses control characters */
-		if ((unsigned char)v->text[i] < 0x20 || v->text[i] == 0x7f)
-			v->text[i] = '?';
-}
-
-int
-wire_verdict_err(const struct wire_verdict *v, struct err *e)
-{
-	enum err_kind kind = v->kind ? (enum err_kind)v->kind : ERR_FAILED;
-
-	return err_set(e, kind, "%s", *v->text ? v->text : "no reason given");
 }

@@ -23,6 +23,7 @@
 
 #define WIRE_OFFERS_MAX 64		/* offers in a message */
 #define WIRE_WINDOW 4096		/* offers not yet settled, at most */
+#define WIRE_CHUNK_MAX ((size_t)256 << 10)	/* of a chunk that goes with its offer */
 #define WIRE_NAME_MAX 1024
 #define WIRE_TEXT_MAX 300
 
@@ -41,6 +42,8 @@ enum wire_type {
 	WIRE_TOTALS,	/* sink: everything is settled */
 	WIRE_BYE,	/* source: heard the totals; a line for people */
 	WIRE_PING,	/* both: alive */
+	WIRE_CHUNK,	/* source: an offer, and at once its bytes */
+	WIRE_TYPES
 };
 
 struct wire_hello {
@@ -55,6 +58,7 @@ struct wire_hello {
 #define WIRE_SOURCE 1u		/* flags: this end sends */
 #define WIRE_RETRIES 2u		/* this end connects again if cut */
 #define WIRE_BENCH 4u		/* source: chunks are to be checked and dropped */
+#define WIRE_TAKES 8u		/* sink: takes chunks that come with their offer */
 
 struct wire_verdict {		/* refuse, lanes, done, give up, end, bye */
 	uint32_t id;
@@ -94,6 +98,8 @@ void wire_put_ticket(struct buf *b, const unsigned char token[FABRIC_TOKEN], con
 size_t wire_begin_offers(struct buf *b, uint32_t first);
 void wire_add_offer(struct buf *b, const struct wire_offer *o);
 void wire_end_offers(struct buf *b, size_t at, uint32_t n);
+/* For a chunk of at most WIRE_CHUNK_MAX, whose bytes the caller sends behind. */
+void wire_put_chunk(struct buf *b, uint32_t id, const struct wire_offer *o);
 void wire_put_answers(struct buf *b, uint32_t first, uint32_t n, const unsigned char *want);
 void wire_put_grant(struct buf *b, uint32_t id, const void *grant, size_t n);
 void wire_put_totals(struct buf *b, const struct wire_totals *t);
@@ -119,6 +125,9 @@ int wire_get_ticket(unsigned char token[FABRIC_TOKEN], const void **ticket, size
 int wire_get_offers(const struct wire_msg *m, uint32_t *first, uint32_t *n,
 	int (*each)(void *ctx, uint32_t id, const struct wire_offer *o, struct err *e),
 	void *ctx, struct err *e);
+/* bytes: o->size of them; points into the body. */
+int wire_get_chunk(uint32_t *id, struct wire_offer *o, const unsigned char **bytes,
+	const struct wire_msg *m, struct err *e);
 /* bits: n bits, bit i of byte i / 8 first; points into the body. */
 int wire_get_answers(uint32_t *first, uint32_t *n, const unsigned char **bits,
 	const struct wire_msg *m, struct err *e);
@@ -130,6 +139,8 @@ int wire_get_totals(struct wire_totals *t, const struct wire_msg *m, struct err 
 int wire_recv(struct conn *c, struct wire_msg *m, size_t max, int wait, struct err *e);
 /* Send what b holds, and empty it. */
 int wire_send(struct conn *c, struct buf *b, struct err *e);
+/* The same, and n bytes behind it. */
+int wire_send_with(struct conn *c, struct buf *b, const void *p, size_t n, struct err *e);
 
 /* An error for a verdict, and back ("peer 'host': ..." is for the caller to add). */
 void wire_verdict_of(struct wire_verdict *v, uint32_t id, int state, const struct err *why);

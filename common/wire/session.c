@@ -327,6 +327,19 @@ serve_try(struct wire_link *l, struct wire_door *door, unsigned set, struct wire
 	return rc;
 }
 
+/* A listener that did not like our certificate may have closed by the time of our first word: the
+ * reason is there to be read. */
+static int
+why_closed(struct conn *c, struct err *e)
+{
+	unsigned char magic[8];
+	struct err why;
+
+	if (e->kind == ERR_TEMP && wire_magic(c, magic, &why) < 0 && why.kind == ERR_REFUSED)
+		*e = why;
+	return -1;
+}
+
 static int
 meet(struct wire_link *l, const struct wire_hello *mine, const struct wire_opts *o,
 	struct wire_door *door, struct wire_msg *m, struct err *e)
@@ -336,8 +349,9 @@ meet(struct wire_link *l, const struct wire_hello *mine, const struct wire_opts 
 	if (conn_dialled(l->c)) {
 		unsigned char magic[8];
 
-		if (send_hello(l->c, mine, e) < 0 || wire_magic(l->c, magic, e) < 0 ||
-		    recv_hello(l, l->fo.source, m, e) < 0)
+		if (send_hello(l->c, mine, e) < 0)
+			return why_closed(l->c, e);
+		if (wire_magic(l->c, magic, e) < 0 || recv_hello(l, l->fo.source, m, e) < 0)
 			return -1;
 		conn_deadline(l->c, LANES_PATIENCE * o->conn->connect_s);
 		if (l->peer.lanes < l->fo.lanes)

@@ -25,12 +25,21 @@ in_release(struct in *s, uint32_t id)
 	digest_xxh3_free(x->sum);
 	free(x->offer);
 	memset(x, 0, sizeof(*x));
+	s->open--;
 	while (s->base != s->next && s->x[s->base % WIRE_WINDOW].state == XFER_FREE)
 		s->base++;
 	s->last_move = clock_mono();
 	fate_wake(&s->fate, FATE_TALK);
 	if (s->k->ordered)
 		fate_wake(&s->fate, FATE_LANES);
+}
+
+void
+in_moved(struct in *s)
+{
+	s->last_data = s->last_move = clock_mono();
+	if (s->first_data <= 0)
+		s->first_data = s->last_data;
 }
 
 /* Numbers and names from a stranger: what cannot be a chunk is not even considered. */
@@ -66,6 +75,37 @@ take_offer(void *ctx, uint32_t id, const struct wire_offer *o, struct err *e)
 	*x->offer = *o;
 	x->state = XFER_OFFERED;
 	s->next++;
+	s->open++;
+	return 0;
+}
+
+/* A small chunk that came with its offer. Only while nothing else is open: so it is one at a
+ * time, whose memory nobody has to wait for. */
+static int
+take_chunk(struct in *s, const struct wire_msg *m, struct err *e)
+{
+	const unsigned char *bytes;
+	struct wire_offer o;
+	struct xfer *x;
+	uint32_t id;
+
+	if (wire_get_chunk(&id, &o, &bytes, m, e) < 0)
+		return -1;
+	if (s->open != s->leaving)
+		return err_set(e, ERR_CORRUPT, "chunk %u out of turn", id);
+	if (take_offer(s, id, &o, e) < 0)
+		return -1;
+	x = &s->x[id % WIRE_WINDOW];
+	x->sum = digest_xxh3_new(e);
+	if (!x->sum || pool_extra(s->opts->pool, (size_t)o.size, &x->mem, e) < 0)
+		return -1;
+	s->granted += o.size;
+	x->mem.len = (size_t)o.size;
+	x->placed = x->got = x->summed = o.size;
+	x->along = 1;
+	memcpy(x->mem.p, bytes, (size_t)o.size);
+	digest_xxh3_add(x->sum, bytes + o.region, (size_t)o.size - o.region);
+	in_moved(s);
 	return 0;
 }
 
@@ -116,6 +156,9 @@ hear(struct in *s, const struct wire_msg *m, struct err *e)
 	switch (m->type) {
 	case WIRE_OFFERS:
 		rc = wire_get_offers(m, &first, &n, take_offer, s, e);
+		break;
+	case WIRE_CHUNK:
+		rc = take_chunk(s, m, e);
 		break;
 	case WIRE_GIVE_UP:
 		rc = hear_give_up(s, m, e);
@@ -233,7 +276,8 @@ int
 wire_sink_run(const struct wire_sink *k, const struct wire_opts *o, struct conn *c,
 	struct wire_door *door, struct wire_run *r, struct err *e)
 {
-	struct wire_hello hello = { .window = WIRE_WINDOW, .chunk_max = o->chunk_max };
+	struct wire_hello hello = { .flags = WIRE_TAKES, .window = WIRE_WINDOW,
+	    .chunk_max = o->chunk_max };
 	const struct wire_sink bench = { .ctx = o->pool, .choose = want_all, .put = drop };
 	struct in *s = calloc(1, sizeof(*s));
 	int rc = -1;

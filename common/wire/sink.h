@@ -24,6 +24,7 @@ struct xfer {
 	struct digest_xxh3 *sum;
 	uint64_t summed;	/* bytes of the chunk that sum has seen, from the region's end on */
 	unsigned lane;		/* that feeds sum */
+	int along;		/* came with its offer: nothing was granted */
 	int scattered;		/* out of order: summed when complete */
 	unsigned again;
 };
@@ -45,6 +46,8 @@ struct in {
 	uint32_t base, next;	/* ids on offer */
 	uint32_t planned;	/* first that was not yet looked at */
 	uint32_t deliver;	/* ordered: the next to be put */
+	unsigned open;		/* offers not released */
+	unsigned leaving;	/* of these: the source may know already that they are settled */
 	uint64_t granted;	/* bytes */
 	int ended;
 	struct err ended_why;
@@ -60,6 +63,8 @@ struct in {
 /* Lock held. */
 struct xfer *in_xfer(struct in *s, uint32_t id);
 void in_release(struct in *s, uint32_t id);
+/* Bytes came. */
+void in_moved(struct in *s);
 
 int in_start(struct in *s, struct err *e);
 /* Lanes and storers are gone after it, then memory, then the planner that waits for some. */

@@ -74,6 +74,17 @@ grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
 	return rc < 0 ? -1 : wire_send(s->link.c, b, e);
 }
 
+/* What came with its offer is here; that it is wanted the verdict will tell. */
+static int
+complete(struct in *s, uint32_t id)
+{
+	pthread_mutex_lock(&s->fate.lock);
+	s->x[id % WIRE_WINDOW].state = XFER_COMPLETE;
+	fate_wake(&s->fate, FATE_LANES);
+	pthread_mutex_unlock(&s->fate.lock);
+	return 0;
+}
+
 static int
 answer(struct in *s, uint32_t first, uint32_t n, struct buf *b, struct err *e)
 {
@@ -86,6 +97,8 @@ answer(struct in *s, uint32_t first, uint32_t n, struct buf *b, struct err *e)
 		offers[i] = s->x[(first + i) % WIRE_WINDOW].offer;
 	if (s->k->choose(s->k->ctx, offers, n, want, e) < 0)
 		return -1;
+	if (s->x[first % WIRE_WINDOW].along && want[0])
+		return complete(s, first);
 	wire_put_answers(b, first, n, want);
 	pthread_mutex_lock(&s->fate.lock);
 	for (i = 0; i < n; i++) {
@@ -127,6 +140,8 @@ plan(void *arg)
 		n = s->next - first;
 		if (n > WIRE_OFFERS_MAX)
 			n = WIRE_OFFERS_MAX;
+		if (s->x[first % WIRE_WINDOW].along && n)
+			n = 1;
 		s->planned += n;
 		done = s->fate.failed || n == 0;
 		rc = s->fate.failed;
@@ -204,9 +219,7 @@ arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 	if (from != UINT64_MAX)		/* this lane alone feeds it */
 		digest_xxh3_add(x->sum, x->mem.p + from, (size_t)(off + len - from));
 	pthread_mutex_lock(&s->fate.lock);
-	s->last_data = s->last_move = clock_mono();
-	if (s->first_data <= 0)
-		s->first_data = s->last_data;
+	in_moved(s);
 	x->got += len;
 	if (x->got == x->offer->size) {
 		x->state = XFER_COMPLETE;
@@ -304,23 +317,44 @@ verdict(struct in *s, uint32_t id, enum wire_state state, const struct err *why,
 	return rc;
 }
 
+/* What came with its offer and was damaged is asked for like others, into its block. */
+static int
+ask_for(struct in *s, uint32_t id, struct err *e)
+{
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+	static const unsigned char want[1] = { 1 };
+	struct buf b = { 0 }, text = { 0 };
+	int rc = fabric_grant(s->link.f, id, &x->mem, x->mem.len, &text, e);
+
+	wire_put_answers(&b, id, 1, want);
+	wire_put_grant(&b, id, text.p, text.len);
+	if (rc == 0)
+		rc = wire_send(s->link.c, &b, e);
+	buf_free(&text);
+	buf_free(&b);
+	return rc;
+}
+
 /* Damaged on the way: the same block is filled again, if the source can. */
 static int
 ask_again(struct in *s, uint32_t id, const struct err *why, struct err *e)
 {
 	struct xfer *x = &s->x[id % WIRE_WINDOW];
+	int along;
 
 	pthread_mutex_lock(&s->fate.lock);
 	x->placed = x->got = 0;
 	x->summed = x->offer->region;
 	x->scattered = 0;
 	x->again++;
+	along = x->along;
+	x->along = 0;
 	digest_xxh3_begin(x->sum);
 	x->state = XFER_GRANTED;
 	s->run->totals.again++;
 	pthread_mutex_unlock(&s->fate.lock);
 	wire_note(s->opts, "%s: %s: asked for again", x->offer->name, why->text);
-	return verdict(s, id, WIRE_AGAIN, why, e);
+	return along ? ask_for(s, id, e) : verdict(s, id, WIRE_AGAIN, why, e);
 }
 
 static void
@@ -362,11 +396,15 @@ store(struct in *s, uint32_t id, struct err *e)
 		*e = why;
 		return -1;
 	}
+	pthread_mutex_lock(&s->fate.lock);
+	s->leaving++;
+	pthread_mutex_unlock(&s->fate.lock);
 	if (verdict(s, id, rc == 0 ? WIRE_STORED : WIRE_FAILED, rc == 0 ? NULL : &why, e) < 0)
 		return -1;
 	pthread_mutex_lock(&s->fate.lock);
 	count(s, id, rc == 0);
 	in_release(s, id);
+	s->leaving--;
 	pthread_mutex_unlock(&s->fate.lock);
 	if (rc < 0 && (why.kind == ERR_FAILED || why.kind == ERR_REFUSED)) {
 		*e = why;

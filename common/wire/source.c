@@ -107,8 +107,8 @@ out_unbusy(struct out *o, uint32_t id)
 {
 	struct slot *t = &o->slot[id % WIRE_WINDOW];
 
-	t->busy = 0;
-	if (t->settled)
+	t->busy--;
+	if (t->settled && !t->busy)
 		release(o, id);
 }
 
@@ -163,17 +163,56 @@ room(struct out *o, int wait)
 	return rc;
 }
 
-static void
-enlist(struct out *o, struct wire_item *it)
+/* Is it worth sending along with its offer? When nothing else is under way, and the sink wanted
+ * what it was asked last, that saves a turn: most of the time that a small chunk takes. */
+static int
+goes_along(struct out *o, const struct wire_item *it)
+{
+	const struct wire_opts *wo = &o->s->opts;
+	int rc;
+
+	if (!it->mem.p || it->offer.size > WIRE_CHUNK_MAX || wo->bwlimit || wo->until > 0 ||
+	    !(o->link.peer.flags & WIRE_TAKES))
+		return 0;
+	pthread_mutex_lock(&o->fate.lock);
+	rc = o->wanted && o->base == o->next;
+	pthread_mutex_unlock(&o->fate.lock);
+	return rc;
+}
+
+/* The next id for an item; one that goes along is held busy. */
+static uint32_t
+enlist(struct out *o, struct wire_item *it, int along)
 {
 	struct slot *t;
+	uint32_t id;
 
 	pthread_mutex_lock(&o->fate.lock);
-	t = &o->slot[o->next++ % WIRE_WINDOW];
+	id = o->next++;
+	t = &o->slot[id % WIRE_WINDOW];
 	memset(t, 0, sizeof(*t));
 	t->item = it;
-	t->state = SLOT_OFFERED;
+	t->along = along;
+	t->busy = along ? 1 : 0;
+	t->state = along ? SLOT_SENT : SLOT_OFFERED;
 	pthread_mutex_unlock(&o->fate.lock);
+	return id;
+}
+
+/* 1, -1. */
+static int
+send_along(struct out *o, struct wire_item *it, struct buf *b, struct err *e)
+{
+	uint32_t id = enlist(o, it, 1);
+	int rc;
+
+	b->len = 0;
+	wire_put_chunk(b, id, &it->offer);
+	rc = wire_send_with(o->link.c, b, it->mem.p, (size_t)it->offer.size, e);
+	pthread_mutex_lock(&o->fate.lock);
+	out_unbusy(o, id);
+	pthread_mutex_unlock(&o->fate.lock);
+	return rc < 0 ? -1 : 1;
 }
 
 /* Offer what there is, up to a message's worth; waits for the first. 1, 0 no more, -1. */
@@ -191,8 +230,10 @@ offer_some(struct out *o, struct buf *b, struct err *e)
 			continue;
 		if (rc != 1)
 			break;
+		if (n == 0 && goes_along(o, it))
+			return send_along(o, it, b, e);
 		wire_add_offer(b, &it->offer);
-		enlist(o, it);
+		enlist(o, it, 0);
 		n++;
 	}
 	if (n == 0) {

@@ -19,7 +19,8 @@ struct slot {
 	struct wire_item *item;
 	enum slot_state state;
 	unsigned again;		/* sent so many times more */
-	int busy;		/* a thread uses the item: settle later */
+	int along;		/* its bytes went with the offer; not answered yet */
+	unsigned busy;		/* so many threads use the item: settle later */
 	int settled;
 	enum wire_end how;
 	struct err why;
@@ -47,6 +48,7 @@ struct out {
 	uint32_t base, next;	/* ids on offer */
 	struct queue load, send;
 	int ended;		/* the feed has no more */
+	int wanted;		/* what the sink answered last was */
 	int over;		/* the totals came: threads go home */
 	double pace;		/* when the next bytes may leave, if there is a limit */
 	struct worker lanes[FABRIC_LANES];

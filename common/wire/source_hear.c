@@ -2,6 +2,13 @@
 
 #include "wire/source.h"
 
+static void
+count_again(struct out *o, struct slot *t)
+{
+	t->again++;
+	o->s->totals.again++;
+}
+
 /* What came over the control connection; lock held for those that change slots. */
 static int
 hear_answers(struct out *o, const struct wire_msg *m, struct err *e)
@@ -14,10 +21,14 @@ hear_answers(struct out *o, const struct wire_msg *m, struct err *e)
 		return -1;
 	for (i = 0; i < n; i++) {
 		t = out_slot(o, first + i);
-		if (!t || t->state != SLOT_OFFERED)
+		if (!t || (t->state != SLOT_OFFERED && !t->along))
 			return err_set(e, ERR_CORRUPT, "answer to offer %u, which is not open",
 			    first + i);
-		if (bits[i / 8] >> i % 8 & 1)
+		o->wanted = bits[i / 8] >> i % 8 & 1;
+		if (t->along && o->wanted)
+			count_again(o, t);
+		t->along = 0;
+		if (o->wanted)
 			t->state = SLOT_WANTED;
 		else
 			out_settle(o, first + i, WIRE_END_HAD, NULL);
@@ -75,7 +86,8 @@ hear_done(struct out *o, const struct wire_msg *m, struct err *e)
 	if (wire_get_verdict(&v, m, e) < 0)
 		return -1;
 	t = out_slot(o, v.id);
-	if (!t || (t->state < SLOT_WANTED) || (v.state == WIRE_STORED && t->state != SLOT_SENT))
+	if (!t || (t->state < SLOT_WANTED) || (v.state == WIRE_STORED && t->state != SLOT_SENT) ||
+	    (v.state == WIRE_AGAIN && t->along))
 		return err_set(e, ERR_CORRUPT, "verdict on chunk %u, which was not sent", v.id);
 	if (v.state == WIRE_STORED) {
 		out_settle(o, v.id, WIRE_END_SENT, NULL);
@@ -84,8 +96,7 @@ hear_done(struct out *o, const struct wire_msg *m, struct err *e)
 	wire_verdict_err(&v, &why);
 	if (v.state == WIRE_AGAIN && t->state == SLOT_SENT && t->again < o->s->opts.retries &&
 	    own_copy_good(t->item)) {
-		t->again++;
-		o->s->totals.again++;
+		count_again(o, t);
 		t->state = SLOT_QUEUED;
 		source_queue_push(&o->send, v.id);
 		fate_wake(&o->fate, FATE_LANES);

@@ -34,7 +34,7 @@ next_of(struct out *o, struct queue *q, uint32_t *id)
 	rc = q->n && !o->fate.failed;
 	if (rc) {
 		*id = source_queue_pop(q);
-		o->slot[*id % WIRE_WINDOW].busy = 1;
+		o->slot[*id % WIRE_WINDOW].busy++;
 	}
 	pthread_mutex_unlock(&o->fate.lock);
 	return rc;
@@ -161,7 +161,7 @@ group(struct out *o, uint32_t *ids)
 	pthread_mutex_lock(&o->fate.lock);
 	while (n < GROUP && o->send.n) {
 		ids[n] = source_queue_pop(&o->send);
-		o->slot[ids[n++] % WIRE_WINDOW].busy = 1;
+		o->slot[ids[n++] % WIRE_WINDOW].busy++;
 	}
 	pthread_mutex_unlock(&o->fate.lock);
 	return n;

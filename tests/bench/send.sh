@@ -1,11 +1,13 @@
 #!/bin/sh
 # kvsend and kvrecv on one host, against what else moves bytes. Every pair alternates; medians of
-# RUNS. SIZE is of the stream in tmpfs (default 2G; the target's figure is of 8G).
+# RUNS. SIZE is of the stream in tmpfs (default 2G; the target's figure is of 8G). PARTS chooses
+# among tcp tls shm disk latency.
 . "${0%/*}/lib.sh"
-: "${SIZE:=2G}" "${OUT:=${KVTOOLS_OUT:-out}}"
+: "${SIZE:=2G}" "${OUT:=${KVTOOLS_OUT:-out}}" "${PARTS:=tcp tls shm disk latency}"
 shm=$(mktemp -d /dev/shm/kvtools.bench.XXXXXX)
 trap 'rm -rf "$tmp" "$shm"' EXIT
 has() { command -v "$1" >/dev/null 2>&1; }
+part() { case " $PARTS " in *" $1 "*) ;; *) false ;; esac; }
 
 case $SIZE in
 *G) tokens=$((${SIZE%G} * 8192)) ;;
@@ -54,14 +56,14 @@ versus() {
 }
 
 echo "stream of $SIZE in tmpfs, chunks of 32 MiB, digests and acknowledgements included"
-if has iperf3; then
+if part tcp && has iperf3; then
 	for n in 1 2 4; do
 		versus "tcp, $n connections" "one 127.0.0.1:0 --lanes $n" "iperf3 -P $n" "iperf -P $n"
 	done
 	versus 'tcp, 2 connections' 'one 127.0.0.1:0 --lanes 2' 'iperf3 -P 2 --zerocopy' 'iperf -P 2 --zerocopy'
 fi
 
-if has socat && has openssl; then
+if part tls && has socat && has openssl; then
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$tmp/k" \
 		-subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -days 2 -out "$tmp/c" 2>/dev/null
 	cat "$tmp/k" "$tmp/c" >"$tmp/both"
@@ -80,14 +82,15 @@ if has socat && has openssl; then
 	done
 fi
 
-versus 'shared memory' "one unix://$tmp/sock" 'cp in tmpfs' \
-	"seconds_to_rate \$(ns 'cp $shm/s.kv $shm/copy; rm $shm/copy')"
-versus 'shared memory' "one unix://$tmp/sock" 'kvget | kvput null:' \
-	"seconds_to_rate \$(ns 'kvget -q - <$shm/s.kv | kvput -q null:')"
-rm -f "$shm/copy"
+if part shm; then
+	versus 'shared memory' "one unix://$tmp/sock" 'cp in tmpfs' \
+		"seconds_to_rate \$(ns 'cp $shm/s.kv $shm/copy; rm $shm/copy')"
+	versus 'shared memory' "one unix://$tmp/sock" 'kvget | kvput null:' \
+		"seconds_to_rate \$(ns 'kvget -q - <$shm/s.kv | kvput -q null:')"
+	rm -f "$shm/copy"
+fi
 
 # disk to disk
-kvput -q "$tmp/a" "$shm/s.kv"
 ours() {
 	rm -rf "$tmp/b" "$tmp/ready"
 	(kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" | kvput -q "$tmp/b") &
@@ -128,16 +131,19 @@ timed() {
 	"$1" >/dev/null
 	seconds_to_rate $(($(date +%s%N) - timed_t))
 }
-has socat && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'tar | socat' 'timed tar_socat'
-has mbuffer && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'tar | mbuffer' 'timed tar_mbuffer'
-has rsync && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'rsync --whole-file' 'timed rsync_whole'
-has socat && versus 'kvsend --from -> kvrecv --into' 'timed direct' 'tar | socat' 'timed tar_socat'
+if part disk; then
+	kvput -q "$tmp/a" "$shm/s.kv"
+	has socat && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'tar | socat' 'timed tar_socat'
+	has mbuffer && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'tar | mbuffer' 'timed tar_mbuffer'
+	has rsync && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'rsync --whole-file' 'timed rsync_whole'
+	has socat && versus 'kvsend --from -> kvrecv --into' 'timed direct' 'tar | socat' 'timed tar_socat'
+fi
 
 # one chunk of 64 KiB, connected: from the offer to the acknowledgement, ms
 : >"$tmp/.a"
 : >"$tmp/.b"
 i=0
-while [ $i -lt "$RUNS" ]; do
+while part latency && [ $i -lt "$RUNS" ]; do
 	rm -f "$tmp/ready"
 	kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" --into null: &
 	while [ ! -s "$tmp/ready" ]; do sleep 0.02; done
@@ -147,5 +153,6 @@ while [ $i -lt "$RUNS" ]; do
 	"$OUT/bench/pingpong" 65536 1000 >>"$tmp/.b"
 	i=$((i + 1))
 done
-awk -v a="$(median "$tmp/.a")" -v b="$(median "$tmp/.b")" 'BEGIN {
+part latency && awk -v a="$(median "$tmp/.a")" -v b="$(median "$tmp/.b")" 'BEGIN {
 	printf "%-34s %7.3f ms     %-28s %7.3f ms     %.2f x\n", "one chunk of 64 KiB", a * 1e3, "ping-pong of 64 KiB", b, a * 1e3 / b }'
+true

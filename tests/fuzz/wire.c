@@ -30,6 +30,7 @@ decode_more(struct wire_msg *m, struct buf *b)
 	unsigned char token[FABRIC_TOKEN];
 	const unsigned char *bits, *grant;
 	struct wire_totals totals;
+	struct wire_offer offer;
 	const void *ticket;
 	uint32_t first, n;
 	struct err e;
@@ -46,6 +47,13 @@ decode_more(struct wire_msg *m, struct buf *b)
 		at = wire_begin_offers(b, m->len >= 4 ? get_le32(m->body.p) : 0);
 		if (wire_get_offers(m, &first, &n, each_offer, b, &e) == 0) {
 			wire_end_offers(b, at, n);
+			same(b, m);
+		}
+		break;
+	case WIRE_CHUNK:
+		if (wire_get_chunk(&first, &offer, &bits, m, &e) == 0) {
+			wire_put_chunk(b, first, &offer);
+			buf_add(b, bits, (size_t)offer.size);
 			same(b, m);
 		}
 		break;

@@ -267,7 +267,7 @@ static void *
 serve(void *arg)
 {
 	struct server *s = arg;
-	struct wire_serve w = { .listener = s->l, .max_conns = 64, .ctx = s,
+	struct wire_serve w = { .listener = s->l, .max_conns = 128, .ctx = s,
 	    .session = session, .refused = refused, .enough = enough };
 	struct err e;
 
