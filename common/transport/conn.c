@@ -276,6 +276,13 @@ conn_shut(struct conn *c)
 }
 
 void
+conn_shut_write(struct conn *c)
+{
+	atomic_store(&c->shut, 1);
+	(void)shutdown(c->fd, SHUT_WR);
+}
+
+void
 conn_drain(struct conn *c)
 {
 	double until = clock_mono() + DRAIN_S;

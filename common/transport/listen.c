@@ -17,7 +17,7 @@
 #include "transport/conn_impl.h"
 
 #define LISTEN_FD 3	/* systemd's first, sd_listen_fds(3) */
-#define BACKLOG 256
+#define BACKLOG 1024
 #define SOCKETS 8	/* a name may have several addresses */
 
 struct net {

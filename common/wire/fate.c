@@ -5,6 +5,8 @@
 #include "base/stop.h"
 #include "wire/session.h"
 
+#define LAST_WORDS_S 3.0	/* on a busy host a reason may lag behind the end of a lane */
+
 /* Pings, so that the other end knows us alive however long a chunk takes. */
 static void *
 pulse(void *arg)
@@ -62,6 +64,8 @@ fate_close(struct wire_fate *f)
 {
 	int i;
 
+	if (f->failed && f->why.kind != ERR_TEMP)
+		conn_drain(f->link->c);
 	for (i = 0; i < FATE_CONDS; i++)
 		pthread_cond_destroy(&f->change[i]);
 	pthread_mutex_destroy(&f->lock);
@@ -74,17 +78,20 @@ fate_fail_locked(struct wire_fate *f, const struct err *why)
 		return;
 	f->failed = 1;
 	f->why = *why;
-	if (why->kind != ERR_TEMP)	/* ours to tell; else the peer is gone */
+	if (why->kind != ERR_TEMP) {	/* ours to tell; else the peer is gone */
 		wire_refuse(f->link->c, why);
+		conn_shut_write(f->link->c);
+	} else {
+		conn_shut(f->link->c);
+	}
 	fabric_shut(f->link->f);
-	conn_shut(f->link->c);
 	fate_wake_all(f);
 }
 
 void
 fate_fail(struct wire_fate *f, const struct err *why)
 {
-	double until = clock_mono() + 1.0;
+	double until = clock_mono() + LAST_WORDS_S;
 
 	pthread_mutex_lock(&f->lock);
 	while (why->kind == ERR_TEMP && !f->failed && clock_mono() < until)

@@ -62,7 +62,7 @@ int fate_open(struct wire_fate *f, struct wire_link *l, struct err *e);
 void fate_over(struct wire_fate *f);	/* ends the pings; before fate_close() */
 void fate_close(struct wire_fate *f);
 /* From who does not hear the control connection: when the peer went away (ERR_TEMP) that may
- * soon tell why, and is waited for a second. Lock not held. */
+ * soon tell why, and is waited for a moment. Lock not held. */
 void fate_fail(struct wire_fate *f, const struct err *why);
 void fate_fail_locked(struct wire_fate *f, const struct err *why);	/* at once; lock held */
 /* Wait for a change for at most a second; lock held. Fails the session when a stop is asked. */

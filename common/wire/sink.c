@@ -203,8 +203,10 @@ listen_to(struct in *s, struct err *e)
 			rc = hear(s, &m, e);
 		if (rc < 0)
 			fate_fail_locked(&s->fate, e);
-		if (s->fate.failed)
+		if (s->fate.failed) {
 			*e = s->fate.why;
+			rc = -1;
+		}
 		if (rc <= 0)
 			s->over = 1;
 		if (rc <= 0)

@@ -181,6 +181,8 @@ out_hear(void *arg)
 			rc = hear(o, &m, &e);
 		if (rc < 0)
 			fate_fail_locked(&o->fate, &e);
+		if (o->fate.failed)
+			rc = -1;
 		pthread_mutex_unlock(&o->fate.lock);
 	} while (rc > 0);
 	pthread_mutex_lock(&o->fate.lock);

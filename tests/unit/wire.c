@@ -296,6 +296,20 @@ start(struct server *s, const char *where, const struct conn_opts *c)
 	assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
+/* The receiver's end of a session is over a little later than the sender's. */
+static void
+await_done(struct server *s, int n)
+{
+	int done;
+
+	do {
+		(void)clock_sleep(0.001, NULL);
+		pthread_mutex_lock(&s->keep.lock);
+		done = s->done;
+		pthread_mutex_unlock(&s->keep.lock);
+	} while (done < n);
+}
+
 static void
 stop(struct server *s)
 {
@@ -377,6 +391,7 @@ transfer(const char *where, const struct conn_opts *c, int ordered, int how, int
 	assert_int_equal(t.sent_bytes, (uint64_t)N * (CHUNK_ALIGN + PAYLOAD));
 	if (ordered)
 		assert_int_equal(s.keep.order_bad, 0);
+	await_done(&s, 1);
 	/* the second time nothing moves, and nothing is loaded */
 	if (push(&s, &again, c, layers, &t, &e) < 0)
 		fail_msg("%s", e.text);
