@@ -93,9 +93,9 @@ int conn_ring(struct conn *c, int source, struct err *e);
 /* Any thread: readers and writers return -1 soon; the peer sees the end. */
 void conn_shut(struct conn *c);
 void conn_close(struct conn *c);	/* safe on NULL */
-/* Both for who was told why we go: bytes that come after conn_shut(), or are unread at conn_close(),
- * are answered by a reset, which can overtake our words. The one instead of conn_shut(), the other
- * before conn_close(): it takes in what is still under way, for a moment. */
+/* Both for who was told why we go: bytes that come after conn_shut(), or are unread at
+ * conn_close(), are answered by a reset, which can overtake our words. The one instead of
+ * conn_shut(), the other before conn_close(): it takes in what is under way, for a moment. */
 void conn_shut_write(struct conn *c);
 void conn_drain(struct conn *c);
 

@@ -17,8 +17,8 @@
 #include "digest/digest.h"
 #include "transport/transport.h"
 
-#define WINDOW 4		/* chunks on their way, at most */
-#define WARM ((size_t)48 << 20)	/* memory of each end: its first touch is dear in the guest */
+#define WINDOW 32		/* chunks on their way, at most */
+#define WARM ((size_t)32 << 20)	/* memory of each end: its first touch is dear in the guest */
 
 static const unsigned char token[FABRIC_TOKEN] = "for the bench";
 static size_t size;
@@ -162,7 +162,9 @@ main(int argc, char *argv[])
 		num_u64(&n, argv[2], 1, 1000000, "COUNT", &e) < 0)
 		return 2;
 	size = (size_t)bytes;
-	window = size * WINDOW > WARM ? 2 : WINDOW;
+	window = size * 2 > WARM ? 2 : (unsigned)(WARM / size);
+	if (window > WINDOW)
+		window = WINDOW;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 ||
 		pool_open(&o.pool, (window + 1) * size, &e) < 0)
 		return 1;

@@ -13,8 +13,8 @@ if [ -z "${RDMA_DEV_A:-}" ]; then
 	"$guest" --way uml --which >"$tmp/why" 2>&1 || { echo "rdma: $(cat "$tmp/why")"; exit 0; }
 	command -v ib_write_bw >/dev/null || { echo 'rdma: no perftest'; exit 0; }
 	printf '%-4s %8s %12s %14s %14s   %s\n' '' chunk 'ours MiB/s' ib_write_bw ib_send_bw 'ours to each'
-	for drv in rxe siw; do
-		"$guest" --way uml --drv "$drv" --timeout 400 env RUNS="$RUNS" sh "$0"
+	for drv in ${DRIVERS:-rxe siw}; do
+		"$guest" --way uml --drv "$drv" --timeout 400 env RUNS="$RUNS" SIZES="${SIZES:-1 8 32}" sh "$0"
 	done
 	exit 0
 fi
@@ -34,11 +34,11 @@ perftest() {
 }
 
 port=18600
-for mib in 1 8 32; do
+for mib in ${SIZES:-1 8 32}; do
 	: >"$tmp/ours"
 	: >"$tmp/write"
 	: >"$tmp/send"
-	n=$((mib == 1 ? 64 : 128 / mib))
+	n=$((mib == 1 ? 128 : 256 / mib))	# perftest wants five or more
 	for _ in $(seq "$RUNS"); do
 		"$KVTOOLS_OUT/bench/rdma" "${mib}M" $n >>"$tmp/ours"
 		perftest ib_write_bw $((mib << 20)) $n >>"$tmp/write"
