@@ -23,7 +23,7 @@
  * listed; what ends in ".tmp" (other engines' temporaries as well) is litter by age.
  */
 #define TEMP_SUFFIX ".tmp"
-#define PIECE (1u << 20)
+#define PIECE (512u << 10)	/* what seen() looks at is still in the cache */
 
 struct file_store {
 	struct store base;	/* first: a struct store * is one of these */

@@ -1,8 +1,11 @@
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 
@@ -12,6 +15,10 @@
 #include "store/s3_conn.h"
 
 #define SLICE_MS 500	/* a signal may come between looking for it and waiting */
+#define NEAR_US 500
+#define NEAR_SEND (512 << 10)	/* a GB/s at that distance */
+#define NEAR_RECV (4 << 20)
+#define WAKE_MAX (512 << 10)
 
 static int
 on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
@@ -84,6 +91,22 @@ connect_error(CURLcode rc, const char *host, struct err *e)
 	}
 }
 
+/* To a server close by: bytes beyond a few on their way come no sooner, and have left the caches
+ * when they are read there; and few large receives cost less than many. Far ones are left to
+ * the kernel, which finds out how much a long way takes. */
+static void
+fit_buffers(int fd)
+{
+	int to = NEAR_SEND, from = NEAR_RECV;
+	struct tcp_info way = { 0 };
+	socklen_t n = sizeof(way);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &way, &n) < 0 || way.tcpi_rtt > NEAR_US)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &to, sizeof(to));
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &from, sizeof(from));
+}
+
 static struct s3_conn *
 connect_to(struct s3 *s, const char *host, struct err *e)
 {
@@ -112,6 +135,9 @@ connect_to(struct s3 *s, const char *host, struct err *e)
 		goto drop;
 	}
 	c->fd = fd;
+	c->tls = s->https;
+	c->wake = 1;
+	fit_buffers(fd);
 	return c;
 drop:
 	s3_conn_drop(c);
@@ -164,6 +190,18 @@ s3_conn_close_all(struct s3 *s)
 	}
 }
 
+/* Wait for n bytes, not for the first of them. Bytes of TLS are others than those it carries. */
+static void
+wake_at(struct s3_conn *c, size_t n)
+{
+	int v = n < WAKE_MAX ? (int)n : WAKE_MAX;
+
+	if (c->tls || v == c->wake)
+		return;
+	if (setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &v, sizeof(v)) == 0)
+		c->wake = v;
+}
+
 /* Until fd can do one of events: which, or -1. */
 static int
 wait_for(struct s3_conn *c, short events, const struct s3_wait *w, struct err *e)
@@ -180,6 +218,7 @@ wait_for(struct s3_conn *c, short events, const struct s3_wait *w, struct err *e
 			return p.revents;
 		if (rc < 0 && errno != EINTR)
 			return err_sys(e, "poll");
+		wake_at(c, 1);		/* it is slow: what comes is a sign of life */
 		if (clock_mono() > end)
 			return err_set(e, ERR_TEMP, "'%s' does not answer", c->host);
 	}
@@ -221,8 +260,10 @@ s3_conn_recv(struct s3_conn *c, void *p, size_t n, const struct s3_wait *w, stru
 
 	if (stop_asked() && !w->finish)
 		return err_set(e, ERR_STOPPED, "stopped by a signal");
-	while ((rc = curl_easy_recv(c->curl, p, n, &got)) == CURLE_AGAIN)
+	while ((rc = curl_easy_recv(c->curl, p, n, &got)) == CURLE_AGAIN) {
+		wake_at(c, w->all ? n : 1);
 		if (wait_for(c, POLLIN, w, e) < 0)
 			return -1;
+	}
 	return rc == CURLE_OK ? (ssize_t)got : broken(c, rc, e);
 }

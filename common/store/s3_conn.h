@@ -20,6 +20,8 @@ struct s3_conn {
 	void *curl;
 	int fd;			/* to wait on */
 	int reused;		/* it has carried a request before */
+	int tls;
+	int wake;		/* SO_RCVLOWAT */
 	char host[256];
 	char buf[S3_CONN_BUF];	/* received and not yet taken: [from, to) */
 	size_t from, to;
@@ -36,6 +38,7 @@ void s3_conn_close_all(struct s3 *s);
 struct s3_wait {
 	double stall_s;
 	int finish;		/* not for a signal */
+	int all;		/* as many bytes as are asked for are sure to come */
 };
 
 /* Send some of n bytes: how many. 0: the server has spoken before all was sent, or closed. -1:

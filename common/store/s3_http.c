@@ -285,6 +285,7 @@ take_buffered(struct xfer *x, uint64_t *n)
 static ssize_t
 receive_object(struct xfer *x, uint64_t left)
 {
+	struct s3_wait wait = { x->wait.stall_s, x->wait.finish, .all = 1 };
 	struct s3_call *c = x->c;
 	uint64_t n = left < PIECE ? left : PIECE;
 	unsigned char *to;
@@ -297,7 +298,7 @@ receive_object(struct xfer *x, uint64_t left)
 	if (!n || (!c->into && store_get_room(c->get, (size_t)n, x->e) < 0))
 		return n ? -1 : 0;
 	to = c->into ? c->into + c->got : c->get->out->p + c->get->out->len;
-	got = s3_conn_recv(x->conn, to, (size_t)n, &x->wait, x->e);
+	got = s3_conn_recv(x->conn, to, (size_t)n, &wait, x->e);
 	if (got <= 0)
 		return got < 0 ? -1 : cut_short(x);
 	c->got += (uint64_t)got;
