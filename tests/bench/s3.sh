@@ -158,14 +158,30 @@ list() {
 	/usr/bin/python3 "$server/s3hostile.py" --open <"$tmp/in" >"$tmp/port" &
 	exec 9>"$tmp/in"
 	until grep -q port "$tmp/port"; do sleep 0.05; done
-	AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
-	/usr/bin/time -f 'list 1,000,000: kvstat ls  %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
-		kvstat ls s3://million >"$tmp/ls"
-	cat "$tmp/t"
-	/usr/bin/time -f 'list 1,000,000: rclone lsf %e s, %U + %S s CPU, %M KiB' -o "$tmp/t" \
-		rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-list-version 2 \
-		--fast-list --s3-endpoint "$AWS_ENDPOINT_URL" lsf -R :s3:million/m >"$tmp/ls"
-	cat "$tmp/t"
+	export AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port") AWS_ACCESS_KEY_ID=x
+	export AWS_SECRET_ACCESS_KEY=y AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
+	for ((i = 0; i < 100; i++)); do
+		printf 'url = "%s/hundredk?list-type=2&prefix=m/&continuation-token=%d000"\noutput = /dev/null\n' "$AWS_ENDPOINT_URL" $i
+	done >"$tmp/pages"
+	for list_c in kv curl rclone aws s3cmd; do lists hundredk $list_c; done
+	for list_c in kv rclone; do lists million $list_c; done
+}
+
+# BUCKET CLIENT: seconds and peak memory of a listing
+lists() {
+	local cmd
+	case $2 in
+	kv) cmd=(kvstat ls "s3://$1") ;;
+	curl) cmd=(curl -s --parallel --parallel-max 8 -K "$tmp/pages") ;;
+	rclone) cmd=(rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-list-version 2
+		--fast-list --s3-endpoint "$AWS_ENDPOINT_URL" lsf -R ":s3:$1/m") ;;
+	aws) cmd=(/usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3 ls --recursive "s3://$1/m/") ;;
+	s3cmd) cmd=(s3cmd --host "${AWS_ENDPOINT_URL#http://}" --host-bucket "${AWS_ENDPOINT_URL#http://}"
+		--no-ssl --access_key x --secret_key y ls -r "s3://$1/m/") ;;
+	esac
+	/usr/bin/time -f '%e s, %U + %S s CPU, %M KiB' -o "$tmp/t" "${cmd[@]}" >"$tmp/ls" 2>"$tmp/err" ||
+		echo "s3: list $2: failed" >&2
+	printf 'list %-9s %-7s %s (%d lines)\n' "$1" "$2" "$(cat "$tmp/t")" "$(wc -l <"$tmp/ls")"
 }
 
 for part in $PARTS; do

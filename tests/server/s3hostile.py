@@ -16,6 +16,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     flost                              the answer to a completed upload is lost once
 and by the bucket's:
     million     1,000,000 simulated objects, m/bf16-tp1-r0/HH/HASH.kv.safetensors
+    hundredk    100,000 of them
     listcut-N   the first N listings are cut XML of the right length
     listbad     listings are no XML        listcircle  the same page for ever
     region-R    301 with x-amz-bucket-region unless the request is signed for region R
@@ -36,7 +37,7 @@ import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-MILLION = 1000000
+MANY = {'million': 1000000, 'hundredk': 100000}
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 lock = threading.Lock()
 buckets = {'bucket': {}}
@@ -346,7 +347,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == 'PUT' and not self.query:
             buckets.setdefault(self.bucket, {})
             return self.answer(200)
-        if self.bucket not in buckets and not re.match('million|list|region-', self.bucket):
+        if self.bucket not in buckets and self.bucket not in MANY and not re.match('list|region-', self.bucket):
             return self.answer(404) if self.command == 'HEAD' else self.error(404, 'NoSuchBucket')
         if self.command == 'HEAD':
             return self.answer(200)
@@ -403,9 +404,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, '<ListBucketResult %s><Contents><Key>half' % NS)
         prefix, delimiter = self.query.get('prefix', ''), self.query.get('delimiter')
         start = int(self.query.get('continuation-token') or 0)
-        if self.bucket == 'million' and not delimiter:
-            return self.million(prefix, start)
-        if self.bucket == 'million':
+        if self.query.get('marker'):        # version 1, whose names go on after the last one
+            start = int(self.query['marker'].split('/')[-1][2:64], 16) + 1
+        if self.bucket in MANY and not delimiter:
+            return self.many(MANY[self.bucket], prefix, start)
+        if self.bucket in MANY:
             rows = [('m/bf16-tp1-r0/%02x/' % h, 0) for h in range(256)]
         else:
             rows = [(k, len(o.data)) for k, o in sorted(buckets.get(self.bucket, {}).items())]
@@ -418,16 +421,16 @@ class Handler(BaseHTTPRequestHandler):
         more = str(start + 1000) if start + 1000 < len(rows) else None
         return self.page(rows[start:start + 1000], dirs, more)
 
-    def million(self, prefix, start):
+    def many(self, n, prefix, start):
         """A page of the shards that the prefix leaves: all, 16 or one."""
         m = re.match(r'm/bf16-tp1-r0/([0-9a-f]{0,2})', prefix)
         digits = m.group(1) if m else ''
         span = 256 >> 4 * len(digits)
         shard = int(digits or '0', 16) * span
-        lo, hi = -(-shard * MILLION // 256), -(-(shard + span) * MILLION // 256)
+        lo, hi = -(-shard * n // 256), -(-(shard + span) * n // 256)
         start = max(start, lo)
         end = min(start + 1000, hi)
-        rows = [('m/bf16-tp1-r0/{0:02x}/{0:02x}{1:062x}.kv.safetensors'.format(i * 256 // MILLION, i), i) for i in range(start, end)]
+        rows = [('m/bf16-tp1-r0/{0:02x}/{0:02x}{1:062x}.kv.safetensors'.format(i * 256 // n, i), i) for i in range(start, end)]
         return self.page(rows, [], str(end) if end < hi else None)
 
     def page(self, rows, dirs, more):
