@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "base/par.h"
 #include "geom/geom.h"
 #include "kvstat/sim.h"
 #include "kvstat/verbs.h"
@@ -127,7 +128,7 @@ options_of(int argc, char **argv)
 
 /* Room: a plain number counts blocks, one with a unit is a size. */
 static uint64_t
-room(const struct sim_trace *t, const char *text, const char *what)
+room(const struct trace *t, const char *text, const char *what)
 {
 	size_t n = strlen(text);
 	struct err e;
@@ -147,7 +148,7 @@ room(const struct sim_trace *t, const char *text, const char *what)
 }
 
 static size_t
-capacities(const struct sim_trace *t, uint64_t v[LIST_MAX])
+capacities(const struct trace *t, uint64_t v[LIST_MAX])
 {
 	char *rest = set.capacities, *word, *to;
 	uint64_t last;
@@ -194,7 +195,7 @@ policies(const struct policy_ops *v[LIST_MAX])
 
 /* "ram=20G,lru,admit=2,rate=20GB/s,price=0.5" */
 static void
-tier(const struct sim_trace *t, struct sim_tier *out, char *spec)
+tier(const struct trace *t, struct sim_tier *out, char *spec)
 {
 	char *word, *value = strchr(spec, '='), *rest;
 	struct err e;
@@ -218,91 +219,120 @@ tier(const struct sim_trace *t, struct sim_tier *out, char *spec)
 	}
 }
 
-static int
-one(struct sim_run *run, const struct sim_trace *t)
-{
-	struct err e;
+/* What there is to work out, beside each other: replays, and the bounds that rows share. */
+struct work {
+	const struct trace *t;
+	struct sim_run *runs;
+	size_t n_runs;
+	struct sim_run **bounds;	/* one of the runs of each size */
+	size_t n_bounds;
+};
 
-	run->tail = set.tail;
-	run->alpha = set.alpha;
-	run->ttl_s = set.ttl_s;
-	if (sim_replay(run, t, &e) < 0 ||
-	    (!set.no_min && !run->min_known && sim_bound(run, t, &e) < 0)) {
-		tool_fail(&e);
-		return -1;
+static int
+job(void *ctx, size_t i, struct err *e)
+{
+	struct work *w = ctx;
+
+	if (i < w->n_runs)
+		return sim_replay(&w->runs[i], w->t, e);
+	return sim_bound(w->bounds[i - w->n_runs], w->t, e);
+}
+
+static int
+work(struct work *w, struct err *e)
+{
+	size_t jobs = w->n_runs + (set.no_min ? 0 : w->n_bounds);
+
+	for (size_t i = 0; i < w->n_runs; i++) {
+		w->runs[i].tail = set.tail;
+		w->runs[i].alpha = set.alpha;
+		w->runs[i].ttl_s = set.ttl_s;
 	}
-	sim_out_row(run);
-	return 0;
+	return par_each(jobs, jobs > 2 ? 0 : (unsigned)jobs, job, w, e);
 }
 
 /* The tiers one after another: each row adds one, so that what it brings can be seen. */
-static void
-run_tiers(const struct sim_trace *t)
+static int
+run_tiers(const struct trace *t, struct err *e)
 {
-	struct sim_run run = { .n_tiers = 0 };
+	struct sim_run runs[SIM_TIERS] = { 0 }, *bounds[SIM_TIERS];
+	struct work w = { t, runs, (size_t)set.n_tiers, bounds, (size_t)set.n_tiers };
 
 	for (int i = 0; i < set.n_tiers; i++) {
-		tier(t, &run.tiers[i], set.tiers[i]);
-		run.n_tiers = i + 1;
-		run.min_known = 0;
-		if (one(&run, t) < 0)
-			return;
+		if (i)
+			runs[i] = runs[i - 1];
+		tier(t, &runs[i].tiers[i], set.tiers[i]);
+		runs[i].n_tiers = i + 1;
+		bounds[i] = &runs[i];
 	}
+	if (work(&w, e) < 0)
+		return -1;
+	for (int i = 0; i < set.n_tiers; i++)
+		sim_out_row(&runs[i]);
+	return 0;
 }
 
-static void
-run_grid(const struct sim_trace *t)
+static int
+run_grid(const struct trace *t, struct err *e)
 {
 	const struct policy_ops *p[LIST_MAX];
-	uint64_t caps[LIST_MAX], bound[LIST_MAX];
+	uint64_t caps[LIST_MAX];
 	size_t n_p = policies(p), n_c = capacities(t, caps);
+	struct sim_run *runs = calloc(n_p * n_c + 1, sizeof(*runs)), *bounds[LIST_MAX];
+	struct work w = { t, runs, n_p * n_c, bounds, n_c };
+	int r = -1;
 
 	if (!n_c)
 		opts_bad("how much room? --capacity, --sweep or --tier");
-	for (size_t i = 0; i < n_p; i++)
-		for (size_t k = 0; k < n_c; k++) {
-			struct sim_run run = { .n_tiers = 1, .tiers[0] = { .policy = p[i],
-				.capacity = caps[k], .admit = 1 } };
-
-			run.min_known = i > 0 && !set.no_min;
-			run.min_hits = i > 0 ? bound[k] : 0;
-			if (one(&run, t) < 0)
-				return;
-			bound[k] = run.min_hits;
-		}
+	if (!runs)
+		return err_sys(e, "calloc");
+	for (size_t i = 0; i < w.n_runs; i++)
+		runs[i] = (struct sim_run){ .n_tiers = 1, .tiers[0] = { .policy = p[i / n_c],
+			.capacity = caps[i % n_c], .admit = 1 } };
+	for (size_t k = 0; k < n_c; k++)
+		bounds[k] = &runs[k];
+	r = work(&w, e);
+	for (size_t i = 0; i < w.n_runs && r == 0; i++) {
+		runs[i].min_hits = runs[i % n_c].min_hits;
+		runs[i].min_known = runs[i % n_c].min_known;
+		sim_out_row(&runs[i]);
+	}
+	free(runs);
+	return r;
 }
 
 static void
-emit(const struct sim_trace *t)
+emit(const struct trace *t)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		printf("{\"schema\":\"kv.access/1\",\"time\":%.6f,\"tokens\":%llu,"
-			"\"chunk_tokens\":%llu,\"keys\":[", t->time_s[i],
-			(unsigned long long)t->tokens[i], (unsigned long long)t->block_tokens);
-		for (size_t k = t->first[i]; k < t->first[i + 1]; k++)
-			printf("%s%llu", k > t->first[i] ? "," : "",
-				(unsigned long long)t->keys[k]);
+		const struct trace_request *r = &t->requests[i];
+
+		printf("{\"schema\":\"kv.access/1\",\"time\":%.6f,\"tokens\":%u,"
+			"\"chunk_tokens\":%llu,\"keys\":[", r->time_s, r->tokens,
+			(unsigned long long)t->block_tokens);
+		for (size_t k = r[0].first; k < r[1].first; k++)
+			printf("%s%u", k > r->first ? "," : "", t->ids[k]);
 		puts("]}");
 	}
 }
 
 static int
-load(struct sim_trace *t, int argc, char **argv, struct err *e)
+load(struct trace *t, int argc, char **argv, struct err *e)
 {
 	int files = argc - optind;
 	struct geom g;
 
 	if (!set.gen == !files)
 		opts_bad("either TRACE files or --gen");
-	if (sim_trace_open(t, e) < 0)
+	if (trace_open(t, e) < 0)
 		return -1;
 	t->block_tokens = set.chunk_tokens ? set.chunk_tokens : set.gen ? 256 : 0;
 	if (set.gen && sim_generate(t, set.gen, e) < 0)
 		return -1;
 	for (int i = 0; i < files; i++)
-		if (sim_trace_read(t, argv[optind + i], e) < 0)
+		if (trace_read(t, argv[optind + i], e) < 0)
 			return -1;
-	if (files > 1 && sim_trace_sort(t, e) < 0)
+	if (files > 1 && trace_sort(t, e) < 0)
 		return -1;
 	if (!t->n_refs)
 		return err_set(e, ERR_CORRUPT, "the trace has no block");
@@ -319,7 +349,7 @@ load(struct sim_trace *t, int argc, char **argv, struct err *e)
 void
 verb_sim(int argc, char **argv)
 {
-	struct sim_trace t = { 0 };
+	struct trace t = { 0 };
 	struct err e;
 	char size[NUM_TEXT] = "bytes not known";
 
@@ -334,13 +364,11 @@ verb_sim(int argc, char **argv)
 		tool_note("%zu requests, %llu tokens, %llu distinct blocks, %s", t.n,
 			(unsigned long long)t.total_tokens, (unsigned long long)t.distinct, size);
 		sim_out_open(&t, &set.cost);
-		if (set.n_tiers)
-			run_tiers(&t);
-		else
-			run_grid(&t);
-		if (set.plot && sim_plot(set.plot, &t, &e) < 0)
+		if ((set.n_tiers ? run_tiers : run_grid)(&t, &e) < 0)
+			tool_fail(&e);
+		else if (set.plot && sim_plot(set.plot, &t, &e) < 0)
 			tool_fail(&e);
 		sim_out_close(1);
 	}
-	sim_trace_close(&t);
+	trace_close(&t);
 }

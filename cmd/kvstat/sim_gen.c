@@ -9,7 +9,7 @@
 /* Workloads made up. All lengths are tokens; only full blocks are keyed, except that
  * chat and code end each prompt with a part block of its own, as engines see them. */
 struct gen {
-	struct sim_trace *t;
+	struct trace *t;
 	struct sim_random random;
 	/* what can be set */
 	char kind[16], mode[16];
@@ -49,7 +49,7 @@ run(struct gen *g, uint64_t *parent, uint64_t text, uint64_t blocks, struct err 
 {
 	for (uint64_t i = 0; i < blocks; i++) {
 		*parent = name_of(*parent, text);
-		if (sim_trace_key(g->t, *parent, e) < 0)
+		if (trace_add(g->t, *parent, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -72,7 +72,7 @@ docqa(struct gen *g, struct err *e)
 		uint64_t parent = 0;
 
 		if (run(g, &parent, order[i], g->len / g->t->block_tokens, e) < 0 ||
-		    sim_trace_end(g->t, (double)i, g->len, e) < 0)
+		    trace_end(g->t, (double)i, g->len, e) < 0)
 			goto done;
 	}
 	r = 0;
@@ -87,9 +87,9 @@ end_prompt(struct gen *g, uint64_t parent, uint64_t own, double time_s, uint64_t
 	struct err *e)
 {
 	if (tokens % g->t->block_tokens &&
-	    sim_trace_key(g->t, name_of(parent, own | 1ull << 63), e) < 0)
+	    trace_add(g->t, name_of(parent, own | 1ull << 63), e) < 0)
 		return -1;
-	return sim_trace_end(g->t, time_s, tokens, e);
+	return trace_end(g->t, time_s, tokens, e);
 }
 
 /* Conversations: a shared system prompt, turns that append, pauses to think. */
@@ -113,7 +113,7 @@ chat(struct gen *g, struct err *e)
 			when += sim_random_exp(&g->random, g->think);
 		} while (sim_random_unit(&g->random) < go_on && g->t->n < g->requests);
 	}
-	return sim_trace_sort(g->t, e);
+	return trace_sort(g->t, e);
 }
 
 /* Numbers below n, the i-th with weight 1 / i^skew. */
@@ -162,7 +162,7 @@ drawn(struct gen *g, struct err *e)
 		for (uint64_t d = 0; d < g->k; d++)
 			if (run(g, &parent, 1 + zipf(g, sum, g->docs), g->len / bt, e) < 0)
 				goto done;
-		if (sim_trace_end(g->t, (double)i / g->rate,
+		if (trace_end(g->t, (double)i / g->rate,
 		    g->system / bt * bt + g->k * (g->len / bt * bt), e) < 0)
 			goto done;
 	}
@@ -228,7 +228,7 @@ in_turn(struct gen *g, uint64_t docs, struct err *e)
 		uint64_t parent = 0;
 
 		if (run(g, &parent, i % docs, g->len / g->t->block_tokens, e) < 0 ||
-		    sim_trace_end(g->t, (double)i / g->rate, g->len, e) < 0)
+		    trace_end(g->t, (double)i / g->rate, g->len, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -302,7 +302,7 @@ check(const struct gen *g, struct err *e)
 }
 
 int
-sim_generate(struct sim_trace *t, const char *spec, struct err *e)
+sim_generate(struct trace *t, const char *spec, struct err *e)
 {
 	char copy[256], *rest = copy, *word, *value;
 	struct gen g = { 0 };

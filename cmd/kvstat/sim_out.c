@@ -45,7 +45,7 @@ struct kept {
 
 static struct {
 	struct out *out;
-	const struct sim_trace *t;
+	const struct trace *t;
 	const struct sim_cost *cost;
 	struct kept *rows;
 	size_t n;
@@ -58,7 +58,7 @@ ceiling(void)
 }
 
 void
-sim_out_open(const struct sim_trace *t, const struct sim_cost *cost)
+sim_out_open(const struct trace *t, const struct sim_cost *cost)
 {
 	sim.t = t;
 	sim.cost = cost;
@@ -230,7 +230,7 @@ sim_out_close(int with_advice)
 
 /* A gnuplot script that holds its own data. */
 int
-sim_plot(const char *path, const struct sim_trace *t, struct err *e)
+sim_plot(const char *path, const struct trace *t, struct err *e)
 {
 	struct buf b = { 0 };
 	const char *unit = t->block_bytes ? "GiB" : "blocks";

@@ -7,9 +7,10 @@
  * each tier sees what those above it missed. */
 struct replay {
 	struct sim_run *run;
-	const struct sim_trace *t;
+	const struct trace *t;
 	struct policy *policies[SIM_TIERS];
 	uint8_t *seen;		/* of each block, up to 255: for admission; or NULL */
+	uint64_t *keys;		/* of the present request */
 	int tail;
 };
 
@@ -17,6 +18,7 @@ static int
 start(struct replay *r, struct err *e)
 {
 	struct sim_run *run = r->run;
+	size_t longest = 0;
 	int careful = 0;
 
 	for (int i = 0; i < run->n_tiers; i++) {
@@ -31,7 +33,11 @@ start(struct replay *r, struct err *e)
 	run->hits = run->prefix = run->hit_tokens = 0;
 	r->tail = run->tail >= 0 ? run->tail : policy_tail_first(run->tiers[0].policy);
 	r->seen = careful ? calloc(r->t->distinct + 1, 1) : NULL;
-	return careful && !r->seen ? err_sys(e, "calloc") : 0;
+	for (size_t i = 0; i < r->t->n; i++)
+		if (trace_blocks(r->t, i) > longest)
+			longest = trace_blocks(r->t, i);
+	r->keys = malloc((longest + 1) * sizeof(*r->keys));
+	return !r->keys || (careful && !r->seen) ? err_sys(e, "calloc") : 0;
 }
 
 /* What an engine can use: blocks up to the first that no tier has. */
@@ -78,28 +84,58 @@ refer(struct replay *r, const struct policy_request *q, uint32_t block, struct e
 	return 0;
 }
 
+/* One tier that takes all: its policy replays the request by itself. */
 static int
-replay_request(struct replay *r, size_t i, struct err *e)
+by_policy(struct replay *r, const struct policy_request *q, uint32_t *usable_blocks,
+	struct err *e)
 {
-	struct policy_request q = {
-		.keys = r->t->keys + r->t->first[i], .now_s = r->t->time_s[i],
-		.n = (uint32_t)(r->t->first[i + 1] - r->t->first[i]),
-	};
-	uint32_t n = usable(r, &q);
+	struct sim_tier *tier = &r->run->tiers[0];
+	struct policy_found f = { 0 };
 
-	r->run->prefix += n;
-	r->run->hit_tokens += sim_trace_prefix(r->t, i, n);
+	if (policy_replay(r->policies[0], q, r->tail, &f, e) < 0)
+		return -1;
+	*usable_blocks = (uint32_t)f.prefix;
+	tier->prefix += f.prefix;
+	tier->hits += f.hits;
+	tier->written += q->n - f.hits;
+	r->run->hits += f.hits;
+	return 0;
+}
+
+static int
+by_tiers(struct replay *r, const struct policy_request *q, uint32_t *usable_blocks,
+	struct err *e)
+{
+	*usable_blocks = usable(r, q);
 	for (int k = 0; k < r->run->n_tiers; k++)
-		if (policy_begin(r->policies[k], &q, e) < 0)
+		if (policy_begin(r->policies[k], q, e) < 0)
 			return -1;
-	for (uint32_t b = 0; b < q.n; b++)
-		if (refer(r, &q, r->tail ? q.n - 1 - b : b, e) < 0)
+	for (uint32_t b = 0; b < q->n; b++)
+		if (refer(r, q, r->tail ? q->n - 1 - b : b, e) < 0)
 			return -1;
 	return 0;
 }
 
+static int
+replay_request(struct replay *r, size_t i, struct err *e)
+{
+	const uint32_t *ids = r->t->ids + r->t->requests[i].first;
+	struct policy_request q = {
+		.keys = r->keys, .now_s = r->t->requests[i].time_s, .n = trace_blocks(r->t, i),
+	};
+	uint32_t n;
+
+	for (uint32_t b = 0; b < q.n; b++)
+		r->keys[b] = ids[b];
+	if ((r->run->n_tiers == 1 && !r->seen ? by_policy : by_tiers)(r, &q, &n, e) < 0)
+		return -1;
+	r->run->prefix += n;
+	r->run->hit_tokens += trace_prefix(r->t, i, n);
+	return 0;
+}
+
 int
-sim_replay(struct sim_run *run, const struct sim_trace *t, struct err *e)
+sim_replay(struct sim_run *run, const struct trace *t, struct err *e)
 {
 	struct replay r = { .run = run, .t = t };
 	int ok = start(&r, e);
@@ -109,16 +145,17 @@ sim_replay(struct sim_run *run, const struct sim_trace *t, struct err *e)
 	for (int i = 0; i < run->n_tiers; i++)
 		policy_close(r.policies[i]);
 	free(r.seen);
+	free(r.keys);
 	return ok;
 }
 
 int
-sim_bound(struct sim_run *run, const struct sim_trace *t, struct err *e)
+sim_bound(struct sim_run *run, const struct trace *t, struct err *e)
 {
 	uint64_t capacity = 0;
 
 	for (int i = 0; i < run->n_tiers; i++)
 		capacity += run->tiers[i].capacity;
 	run->min_known = 1;
-	return belady(&run->min_hits, t->keys, t->n_refs, t->distinct, capacity, e);
+	return belady(&run->min_hits, t->ids, t->n_refs, t->distinct, capacity, e);
 }

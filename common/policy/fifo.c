@@ -14,7 +14,6 @@ fifo_open(struct policy *p, struct err *e)
 	return 0;
 }
 
-/* Shared with lru: they differ in what a hit does. */
 static int
 enter(struct policy *p, uint32_t i, struct err *e)
 {
@@ -38,15 +37,6 @@ fifo_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	return at != NODE_NONE ? 1 : enter(p, i, e);
 }
 
-static int
-lru_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
-{
-	if (at == NODE_NONE)
-		return enter(p, i, e);
-	node_renew(p, &((struct fifo *)p)->q, at);
-	return 1;
-}
-
 static double
 fifo_score(const struct plan_entry *v, const struct plan_want *w)
 {
@@ -54,21 +44,8 @@ fifo_score(const struct plan_entry *v, const struct plan_want *w)
 	return v->created_s;
 }
 
-static double
-lru_score(const struct plan_entry *v, const struct plan_want *w)
-{
-	(void)w;
-	return plan_used_s(v);
-}
-
 const struct policy_ops policy_fifo = {
 	.name = "fifo", .about = "oldest entry first",
 	.state = sizeof(struct fifo), .open = fifo_open, .access = fifo_access,
 	.score = fifo_score,
-};
-
-const struct policy_ops policy_lru = {
-	.name = "lru", .about = "least recently used first", .needs = POLICY_ACCESSED,
-	.state = sizeof(struct fifo), .open = fifo_open, .access = lru_access,
-	.score = lru_score,
 };

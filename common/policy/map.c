@@ -6,17 +6,14 @@
 #define MAP_FIRST 1024		/* room of a new hashed map */
 
 static int
-alloc(struct map *m, uint64_t room, int hashed)
+alloc(struct map *m, uint64_t room)
 {
-	m->slots = malloc(room * sizeof(*m->slots));
-	m->keys = hashed ? malloc(room * sizeof(*m->keys)) : NULL;
-	if (!m->slots || (hashed && !m->keys)) {
-		map_close(m);
+	m->cells = malloc(room * sizeof(*m->cells));
+	if (!m->cells)
 		return -1;
-	}
-	memset(m->slots, 0xff, room * sizeof(*m->slots));
-	m->mask = hashed ? room - 1 : room;
-	m->n = 0;
+	for (uint64_t i = 0; i < room; i++)
+		m->cells[i] = (struct map_cell){ 0, MAP_NONE };
+	m->mask = room - 1;
 	return 0;
 }
 
@@ -24,42 +21,44 @@ int
 map_open(struct map *m, uint64_t dense)
 {
 	*m = (struct map){ 0 };
-	return alloc(m, dense ? dense : MAP_FIRST, !dense);
+	if (!dense)
+		return alloc(m, MAP_FIRST);
+	m->slots = malloc(dense * sizeof(*m->slots));
+	if (!m->slots)
+		return -1;
+	memset(m->slots, 0xff, dense * sizeof(*m->slots));
+	m->mask = dense;
+	return 0;
 }
 
 void
 map_close(struct map *m)
 {
-	free(m->keys);
+	free(m->cells);
 	free(m->slots);
 	*m = (struct map){ 0 };
 }
 
-static uint64_t
+static struct map_cell *
 place(const struct map *m, uint64_t key)
 {
 	uint64_t i = map_mix(key) & m->mask;
 
-	while (m->slots[i] != MAP_NONE && m->keys[i] != key)
+	while (m->cells[i].slot != MAP_NONE && m->cells[i].key != key)
 		i = (i + 1) & m->mask;
-	return i;
+	return &m->cells[i];
 }
 
 static int
 grow(struct map *m)
 {
-	struct map bigger;
+	struct map bigger = { .n = m->n };
 
-	if (alloc(&bigger, (m->mask + 1) * 2, 1) < 0)
+	if (alloc(&bigger, (m->mask + 1) * 2) < 0)
 		return -1;
-	for (uint64_t i = 0; i <= m->mask; i++) {
-		if (m->slots[i] == MAP_NONE)
-			continue;
-		uint64_t to = place(&bigger, m->keys[i]);
-		bigger.keys[to] = m->keys[i];
-		bigger.slots[to] = m->slots[i];
-	}
-	bigger.n = m->n;
+	for (uint64_t i = 0; i <= m->mask; i++)
+		if (m->cells[i].slot != MAP_NONE)
+			*place(&bigger, m->cells[i].key) = m->cells[i];
 	map_close(m);
 	*m = bigger;
 	return 0;
@@ -68,7 +67,9 @@ grow(struct map *m)
 int
 map_put(struct map *m, uint64_t key, uint32_t slot)
 {
-	if (!m->keys) {
+	struct map_cell *c;
+
+	if (!m->cells) {
 		if (key >= m->mask)
 			return -1;
 		m->n += m->slots[key] == MAP_NONE;
@@ -77,10 +78,9 @@ map_put(struct map *m, uint64_t key, uint32_t slot)
 	}
 	if ((m->n + 1) * 3 > (m->mask + 1) * 2 && grow(m) < 0)
 		return -1;
-	uint64_t i = place(m, key);
-	m->n += m->slots[i] == MAP_NONE;
-	m->keys[i] = key;
-	m->slots[i] = slot;
+	c = place(m, key);
+	m->n += c->slot == MAP_NONE;
+	*c = (struct map_cell){ key, slot };
 	return 0;
 }
 
@@ -88,32 +88,33 @@ map_put(struct map *m, uint64_t key, uint32_t slot)
 static void
 shift_back(struct map *m, uint64_t i)
 {
-	for (uint64_t j = (i + 1) & m->mask; m->slots[j] != MAP_NONE; j = (j + 1) & m->mask) {
-		uint64_t home = map_mix(m->keys[j]) & m->mask;
+	for (uint64_t j = (i + 1) & m->mask; m->cells[j].slot != MAP_NONE;
+	     j = (j + 1) & m->mask) {
+		uint64_t home = map_mix(m->cells[j].key) & m->mask;
 
 		if (((j - home) & m->mask) < ((j - i) & m->mask))
 			continue;
-		m->keys[i] = m->keys[j];
-		m->slots[i] = m->slots[j];
+		m->cells[i] = m->cells[j];
 		i = j;
 	}
-	m->slots[i] = MAP_NONE;
+	m->cells[i].slot = MAP_NONE;
 }
 
 void
 map_del(struct map *m, uint64_t key)
 {
-	uint64_t i = key;
+	struct map_cell *c;
 
-	if (m->keys)
-		i = place(m, key);
-	else if (key >= m->mask)
+	if (!m->cells) {
+		if (key < m->mask && m->slots[key] != MAP_NONE) {
+			m->slots[key] = MAP_NONE;
+			m->n--;
+		}
 		return;
-	if (m->slots[i] == MAP_NONE)
+	}
+	c = place(m, key);
+	if (c->slot == MAP_NONE)
 		return;
 	m->n--;
-	if (m->keys)
-		shift_back(m, i);
-	else
-		m->slots[i] = MAP_NONE;
+	shift_back(m, (uint64_t)(c - m->cells));
 }

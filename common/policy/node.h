@@ -37,8 +37,10 @@ struct policy {
 	uint32_t room;		/* of nodes[] */
 	uint32_t fresh;		/* slots from here on were never used */
 	uint32_t free;		/* slots given back, linked by next */
-	uint64_t used, count;	/* of residents */
+	uint64_t used;		/* by residents; */
 	uint64_t tick;		/* references so far, the present one included */
+	uint64_t count;		/* of residents: apart from used, lest both be loaded as one word
+				 * just after they were stored as two, which stalls */
 };
 
 struct policy_ops {
@@ -47,12 +49,17 @@ struct policy_ops {
 	unsigned needs;		/* enum policy_needs */
 	int tail_first;
 	size_t state;		/* size of the struct that begins with struct policy */
+	/* Keeps records of its own: neither map nor nodes are used, at is NODE_NONE always. */
+	int own_records;
 	int (*open)(struct policy *p, struct err *e);	/* NULL: zeroes will do */
 	void (*close)(struct policy *p);		/* NULL: nothing more to free */
 	int (*begin)(struct policy *p, struct err *e);	/* NULL: not interested */
 	/* Block i of p->req: at is its record (resident or ghost) or NODE_NONE. Returns
 	 * as policy_access(). */
 	int (*access)(struct policy *p, uint32_t i, uint32_t at, struct err *e);
+	/* For own_records: as policy_has(), and as policy_replay() after policy_begin(). */
+	int (*has)(const struct policy *p, uint64_t key);
+	int (*replay)(struct policy *p, int tail, struct policy_found *f, struct err *e);
 	/* Batch: the keep value of an entry; ties are broken by last access. */
 	double (*score)(const struct plan_entry *v, const struct plan_want *w);
 	/* Batch, for a policy that must see all entries first; instead of score. */

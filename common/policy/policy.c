@@ -75,7 +75,7 @@ policy_open(struct policy **out, const struct policy_ops *ops,
 	p->ops = ops;
 	p->o = *o;
 	p->free = NODE_NONE;
-	if (map_open(&p->map, o->dense) < 0) {
+	if (!ops->own_records && map_open(&p->map, o->dense) < 0) {
 		err_sys(e, "policy '%s'", ops->name);
 		goto fail;
 	}
@@ -115,10 +115,40 @@ policy_access(struct policy *p, uint32_t i, struct err *e)
 }
 
 int
+policy_replay(struct policy *p, const struct policy_request *r, int tail,
+	struct policy_found *f, struct err *e)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n; i++)
+		map_soon(&p->map, r->keys[i]);
+	if (p->ops->replay) {
+		p->req = r;
+		return p->ops->replay(p, tail, f, e);
+	}
+	while (n < r->n && policy_has(p, r->keys[n]))
+		n++;
+	f->prefix += n;
+	if (policy_begin(p, r, e) < 0)
+		return -1;
+	for (uint32_t i = 0; i < r->n; i++) {
+		int hit = policy_access(p, tail ? r->n - 1 - i : i, e);
+
+		if (hit < 0)
+			return -1;
+		f->hits += (unsigned)hit;
+	}
+	return 0;
+}
+
+int
 policy_has(const struct policy *p, uint64_t key)
 {
-	uint32_t at = map_get(&p->map, key);
+	uint32_t at;
 
+	if (p->ops->has)
+		return p->ops->has(p, key);
+	at = map_get(&p->map, key);
 	return at != MAP_NONE && !p->nodes[at].ghost;
 }
 
@@ -137,5 +167,5 @@ policy_count(const struct policy *p)
 uint64_t
 policy_records(const struct policy *p)
 {
-	return p->map.n;
+	return p->ops->own_records ? p->count : p->map.n;
 }

@@ -80,6 +80,15 @@ int policy_begin(struct policy *p, const struct policy_request *r, struct err *e
  * now unless the policy chose otherwise; -1: out of memory. */
 int policy_access(struct policy *p, uint32_t i, struct err *e);
 
+/* A whole request at once, which is faster: begun, and all its blocks referenced, tail: the last
+ * first. Added to: references that hit, and blocks of the prefix that was resident when it
+ * arrived, which is what an engine can use. 0 or -1. */
+struct policy_found {
+	uint64_t hits, prefix;
+};
+int policy_replay(struct policy *p, const struct policy_request *r, int tail,
+	struct policy_found *f, struct err *e);
+
 /* Is this block resident? Changes nothing. */
 int policy_has(const struct policy *p, uint64_t key);
 

@@ -11,6 +11,7 @@ conf: base
 geom: base
 device: base
 policy: base key
+trace: base digest geom policy
 key: base digest
 chunk: base digest codec crypt geom key
 dialect: base digest geom key chunk

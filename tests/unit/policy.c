@@ -131,6 +131,57 @@ run(const struct policy_ops *ops, const struct world *w, uint64_t capacity, uint
 	return hits;
 }
 
+/* A whole request at once is the same as its blocks one by one, whatever the keys. */
+static void
+replayed(const struct policy_ops *ops, const struct world *w, uint64_t capacity, int tail)
+{
+	struct policy_options o = { .capacity = capacity, .dense = 100000 };
+	struct policy_options hashed = { .capacity = capacity };
+	struct policy_found found = { 0 }, also = { 0 };
+	uint64_t hits = 0, prefix = 0;
+	struct policy *p, *q, *h;
+	struct err e;
+
+	assert_int_equal(policy_open(&p, ops, &o, &e), 0);
+	assert_int_equal(policy_open(&q, ops, &o, &e), 0);
+	assert_int_equal(policy_open(&h, ops, &hashed, &e), 0);
+	for (int r = 0; r < REQUESTS; r++) {
+		struct policy_request req = { .keys = w->keys[r], .n = w->n[r], .now_s = r };
+		uint32_t n = 0;
+
+		while (n < req.n && policy_has(q, req.keys[n]))
+			n++;
+		prefix += n;
+		assert_int_equal(policy_begin(q, &req, &e), 0);
+		for (uint32_t i = 0; i < req.n; i++)
+			hits += (unsigned)policy_access(q, tail ? req.n - 1 - i : i, &e);
+		assert_int_equal(policy_replay(p, &req, tail, &found, &e), 0);
+		assert_int_equal(policy_replay(h, &req, tail, &also, &e), 0);
+		assert_int_equal(found.hits, hits);
+		assert_int_equal(found.prefix, prefix);
+		assert_int_equal(policy_used(p), policy_used(q));
+	}
+	assert_int_equal(also.hits, hits);
+	assert_int_equal(also.prefix, prefix);
+	policy_close(p);
+	policy_close(q);
+	policy_close(h);
+}
+
+static void
+requests_at_once(void **state)
+{
+	struct world *w = world_new(0);
+
+	(void)state;
+	for (size_t i = 0; policy_at(i); i++)
+		for (uint64_t capacity = 1; capacity < 5000; capacity *= 7)
+			replayed(policy_at(i), w, capacity, i % 2);
+	replayed(policy_at(1), w, 300, 0);
+	replayed(policy_at(1), w, 300, 1);
+	free(w);
+}
+
 static void
 policies_keep_their_bounds(void **state)
 {
@@ -153,7 +204,8 @@ static void
 nothing_beats_belady(void **state)
 {
 	struct world *w = world_new(0);
-	uint64_t *refs = malloc(REQUESTS * LENGTH * sizeof(*refs)), best, endless;
+	uint32_t *refs = malloc(REQUESTS * LENGTH * sizeof(*refs));
+	uint64_t best, endless;
 	size_t n = 0;
 	struct err e;
 
@@ -164,7 +216,7 @@ nothing_beats_belady(void **state)
 			n = 0;
 			for (int r = 0; r < REQUESTS; r++)	/* in the order of this policy */
 				for (uint32_t k = 0; k < w->n[r]; k++)
-					refs[n++] = w->keys[r][policy_tail_first(policy_at(i)) ?
+					refs[n++] = (uint32_t)w->keys[r][policy_tail_first(policy_at(i)) ?
 						w->n[r] - 1 - k : k];
 			assert_int_equal(belady(&best, refs, n, 100000, capacity, &e), 0);
 			assert_true(run(policy_at(i), w, capacity, 0) <= best);
@@ -434,6 +486,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(map_is_a_map),
+		cmocka_unit_test(requests_at_once),
 		cmocka_unit_test(policies_keep_their_bounds),
 		cmocka_unit_test(nothing_beats_belady),
 		cmocka_unit_test(auto_learns_a_loop),

@@ -1,0 +1,187 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "trace/trace.h"
+
+/* A line with the room behind it that is asked for, and digits there to be stumbled over. */
+static int
+line(struct trace *t, const char *text, struct err *e)
+{
+	size_t n = strlen(text);
+	char *copy = malloc(n + 8);
+	int r;
+
+	assert_non_null(copy);
+	memcpy(copy, text, n);
+	memset(copy + n, '7', 8);
+	r = trace_line(t, copy, n, e);
+	free(copy);
+	return r;
+}
+
+static void
+three_formats(void **state)
+{
+	struct trace t;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(trace_open(&t, &e), 0);
+	assert_int_equal(line(&t, "{\"timestamp\": 1500, \"input_length\": 1000, "
+		"\"hash_ids\": [0, 7, 123456, 4194303]}", &e), 0);
+	assert_int_equal(line(&t, " ", &e), 0);
+	assert_int_equal(line(&t, "{\"hash_ids\":[7,12345678,123456789,4194304,99999999,0], "
+		"\"timestamp\":\t2000.5 }\r", &e), 0);
+	assert_int_equal(t.n, 2);
+	assert_int_equal(t.block_tokens, 512);
+	assert_int_equal(t.distinct, 8);
+	const uint32_t want[] = { 0, 1, 2, 3, 1, 4, 5, 6, 7, 0 };
+	assert_int_equal(t.n_refs, sizeof(want) / sizeof(*want));
+	assert_memory_equal(t.ids, want, sizeof(want));
+	assert_true(t.requests[0].time_s == 1.5 && t.requests[1].time_s == 2.0005);
+	assert_int_equal(t.requests[0].tokens, 1000);
+	assert_int_equal(t.requests[1].tokens, 6 * 512);
+	assert_int_equal(trace_blocks(&t, 1), 6);
+	assert_int_equal(trace_prefix(&t, 0, 1), 512);
+	assert_int_equal(trace_prefix(&t, 0, 2), 1000);
+	trace_close(&t);
+
+	assert_int_equal(trace_open(&t, &e), 0);
+	assert_int_equal(line(&t, "{\"timestamp\": 9.5, \"chunk_size\": 256, \"seq_len\": 600, "
+		"\"dtypes\": [\"bfloat16\"], \"shapes\": [[2, 4, 256, 64]], "
+		"\"chunk_hashes\": [\"0xaa\", \"0x\\\"b\"]}", &e), 0);
+	assert_int_equal(line(&t, "{\"time\":3,\"tokens\":300,\"x\":[{\"y\":\"}\"},null,-1e3],"
+		"\"keys\":[\"0xaa\",18446744073709551615]}", &e), 0);
+	assert_int_equal(t.block_bytes, 2 * 4 * 256 * 64 * 2);
+	assert_int_equal(t.distinct, 3);
+	assert_int_equal(trace_sort(&t, &e), 0);
+	assert_int_equal(t.requests[0].tokens, 300);
+	assert_int_equal(t.ids[1], 2);
+	assert_int_equal(t.ids[3], 1);
+	trace_close(&t);
+}
+
+/* Every prefix of a good line, and some lines that are wrong in themselves. */
+static void
+not_a_trace(void **state)
+{
+	static const char good[] = "{\"timestamp\": 20.5, \"x\": {\"y\": [1, {\"z\": null}]}, "
+		"\"chunk_size\": 256, \"seq_len\": 600, \"shapes\": [[2, 4]], "
+		"\"chunk_hashes\": [\"0xaa\", 123456, 17]}";
+	static const char *const bad[] = {
+		"[]", "{}", "{\"tokens\":1}", "{\"keys\":[1,]}", "{\"keys\":[-1]}", "{\"keys\":[1.5]}",
+		"{\"keys\":[1],\"keys\":[2]}", "{\"keys\":[18446744073709551616]}",
+		"{\"keys\":[123456789012345678901234567890]}", "{\"keys\":[1]}}", "{\"keys\":[1] ",
+		"{\"time\":\"x\",\"keys\":[1]}", "{\"time\":-1,\"keys\":[1]}",
+		"{\"time\":1e999,\"keys\":[1]}", "{\"tokens\":4294967296,\"keys\":[1]}",
+		"{\"chunk_tokens\":4294967296,\"keys\":[1]}",
+		"{\"shapes\":[[4294967296]],\"keys\":[1]}", "{\"keys\":[1]", "{\"keys\":[1", "{\"keys\":[",
+		"{\"a\":\"\\", "{\"a\":\"\\\"", "{\"keys\":[\"a\\\"]}", "null", "7",
+	};
+	struct trace t;
+	struct err e;
+
+	(void)state;
+	for (size_t n = 1; n < sizeof(good) - 1; n++) {
+		char cut[sizeof(good)];
+
+		memcpy(cut, good, n);
+		cut[n] = '\0';
+		assert_int_equal(trace_open(&t, &e), 0);
+		assert_int_equal(line(&t, cut, &e), -1);
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		trace_close(&t);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		assert_int_equal(trace_open(&t, &e), 0);
+		assert_int_equal(line(&t, bad[i], &e), -1);
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		trace_close(&t);
+	}
+	assert_int_equal(trace_open(&t, &e), 0);
+	assert_int_equal(line(&t, "{\"chunk_tokens\":16,\"keys\":[1]}", &e), 0);
+	assert_int_equal(line(&t, "{\"chunk_tokens\":32,\"keys\":[1]}", &e), -1);
+	trace_close(&t);
+}
+
+/* Lines longer than a piece, a last one without its end, the number of a bad one. */
+static void
+files(void **state)
+{
+	char path[] = "/tmp/trace.unit.XXXXXX";
+	FILE *f = fdopen(mkstemp(path), "w");
+	struct trace t;
+	struct err e;
+	size_t refs = 0;
+
+	(void)state;
+	assert_non_null(f);
+	for (int i = 0; i < 400; i++) {
+		int n = i == 200 ? 60000 : i % 50;
+
+		fprintf(f, "%s{\"time\":%d,\"keys\":[1000000", i ? "\n" : "", i);
+		for (int k = 0; k < n; k++)
+			fprintf(f, k % 3 ? ",%d" : ", %d", i * 64 + k);
+		fprintf(f, "]}");
+		refs += (size_t)n + 1;
+	}
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(trace_open(&t, &e), 0);
+	assert_int_equal(trace_read(&t, path, &e), 0);
+	assert_int_equal(t.n, 400);
+	assert_int_equal(t.n_refs, refs);
+	assert_int_equal(trace_blocks(&t, 200), 60001);
+	trace_close(&t);
+	f = fopen(path, "a");
+	assert_non_null(f);
+	fprintf(f, "\n\n{\"keys\":[1}");
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(trace_open(&t, &e), 0);
+	assert_int_equal(trace_read(&t, path, &e), -1);
+	assert_non_null(strstr(e.text, ":402"));
+	trace_close(&t);
+	assert_int_equal(trace_open(&t, &e), 0);
+	assert_int_equal(trace_read(&t, "/nonexistent/trace", &e), -1);
+	assert_int_equal(e.kind, ERR_ABSENT);
+	trace_close(&t);
+	unlink(path);
+}
+
+/* More references than the first room. */
+static void
+it_grows(void **state)
+{
+	struct trace t;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(trace_open(&t, &e), 0);
+	for (uint64_t i = 0; i < 3000000; i++)
+		assert_int_equal(trace_add(&t, i % 1000000 * 7, &e), 0);
+	assert_int_equal(trace_end(&t, 0, 1, &e), 0);
+	assert_int_equal(t.distinct, 1000000);
+	for (uint32_t i = 0; i < 3000000; i++)
+		assert_int_equal(t.ids[i], i % 1000000);
+	trace_close(&t);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(three_formats),
+		cmocka_unit_test(not_a_trace),
+		cmocka_unit_test(files),
+		cmocka_unit_test(it_grows),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
