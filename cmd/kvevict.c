@@ -27,7 +27,7 @@ static const struct opt options[] = {
 	{ TTL, "ttl", "TIME", "delete what was not used for so long, like 7d", NULL },
 	{ POLICY, "policy", "NAME", "what goes first (default lru; fifo if uses are not known)",
 		"auto lru fifo lfu s3fifo sieve lru2 arc 2q w-tinylfu gdsf cost length-aware "
-		"priority size ttl" },
+		"priority size ttl quota" },
 	{ COST_ALPHA, "cost-alpha", "X", "size exponent of the policy cost (default 2)", NULL },
 	{ MIN_AGE, "min-age", "TIME", "never what is younger (default 10m)", NULL },
 	{ MIN_KEEP, "min-keep", "SIZE", "refuse to leave less than this", NULL },

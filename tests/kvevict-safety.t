@@ -94,10 +94,17 @@ is 'each tenant its own' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0
 old s '2 days ago'
 ok 'time to live of one' kvevict -q s --quota-file quotas --max-delete 100%
 is 'is not the others' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0-b) $(left s/tiny/bf16-tp1-r0)" '30 0 32'
+rm -rf s
+kvput -q --tenant a s a.kv; kvput -q --tenant b s b.kv; kvput -q s b.kv; old s
+printf 'a %d\nb %d\n' $((32 * one)) $((64 * one)) >quotas
+ok 'by quota: the fullest first' kvevict -q s --quota-file quotas --policy quota --max-chunks 72
+is 'to one level' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0-b) $(left s/tiny/bf16-tp1-r0)" '13 27 32'
+ok 'no orphan of a quota' test "$(orphans s)" = 0
+ok 'whose quota?' status 2 kvevict -q s --policy quota --max-chunks 5
 printf 'a 5X\n' >quotas
 ok 'a bad quota file' status 2 kvevict -q s --quota-file quotas
-ok '--tenant selects, limits are of it' kvevict -q s --tenant a --max-chunks 25
-is 'and the others stay' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0)" '25 32'
+ok '--tenant selects, limits are of it' kvevict -q s --tenant a --max-chunks 9
+is 'and the others stay' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0)" '9 32'
 
 # pins
 fresh a.kv b.kv

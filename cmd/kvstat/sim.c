@@ -20,7 +20,7 @@ enum { POLICY = OPT_FIRST, CAPACITY, SWEEP, TIER, GEN, MODEL, CHUNK_TOKENS, CHUN
 static const struct opt options[] = {
 	{ POLICY, "policy", "NAME", "several with commas, or all (default auto,lru)",
 		"auto lru fifo lfu s3fifo sieve lru2 arc 2q w-tinylfu gdsf cost length-aware "
-		"priority size ttl all" },
+		"priority size ttl quota all" },
 	{ CAPACITY, "capacity", "N|SIZE", "room in blocks or a size; several with commas", NULL },
 	{ SWEEP, "sweep", "FROM..TO", "capacities from one to the other, doubling", NULL },
 	{ TIER, "tier", "NAME=ROOM[,POLICY][,admit=N][,rate=RATE][,price=USD]",

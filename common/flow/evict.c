@@ -261,6 +261,8 @@ choose_policy(struct evict *ev, const struct evict_want *w, struct err *e)
 	ev->policy = w->policy ? w->policy : policy_find(knows ? "lru" : "fifo", e);
 	if (!ev->policy)
 		return -1;
+	if (!strcmp(policy_name(ev->policy), "quota") && !ev->n_quotas)
+		return err_set(e, ERR_USAGE, "policy quota: whose? say --quota-file");
 	needs = policy_needs(ev->policy);
 	if (needs & POLICY_ACCESSED && !knows)
 		return err_set(e, ERR_USAGE, "policy %s: %s does not tell when objects were last "

@@ -10,6 +10,7 @@ static const struct policy_ops *const policies[] = {
 	&policy_auto, &policy_lru, &policy_fifo, &policy_lfu, &policy_s3fifo, &policy_sieve,
 	&policy_lru2, &policy_arc, &policy_2q, &policy_w_tinylfu, &policy_gdsf, &policy_cost,
 	&policy_length_aware, &policy_priority, &policy_size, &policy_ttl,
+	&policy_quota,
 };
 
 #define POLICIES (sizeof(policies) / sizeof(policies[0]))

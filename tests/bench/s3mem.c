@@ -52,6 +52,24 @@ by_key(const void *a, const void *b)
 	return strcmp(((const struct object *)a)->key, ((const struct object *)b)->key);
 }
 
+/* A name that was put again is the later one. */
+static void
+sort_all(void)
+{
+	size_t i, kept = 0;
+
+	qsort(v, n, sizeof(*v), by_key);
+	for (i = 0; i < n; i++) {
+		if (i + 1 < n && !strcmp(v[i].key, v[i + 1].key)) {
+			free(v[i].key);
+			free(v[i].head);
+		} else {
+			v[kept++] = v[i];
+		}
+	}
+	sorted = n = kept;
+}
+
 /* With the lock for reading held, and everything sorted. */
 static void
 lock_sorted(void)
@@ -62,8 +80,7 @@ lock_sorted(void)
 	pthread_rwlock_unlock(&lock);
 	pthread_rwlock_wrlock(&lock);
 	if (sorted != n)
-		qsort(v, n, sizeof(*v), by_key);
-	sorted = n;
+		sort_all();
 	pthread_rwlock_unlock(&lock);
 	pthread_rwlock_rdlock(&lock);
 }
