@@ -7,17 +7,21 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "copy.h"
+#include "flow/evict_lists.h"
 #include "note.h"
 #include "opts.h"
 #include "out.h"
 #include "tool.h"
 
 enum { REPLACE = OPT_FIRST, TENANT, TTL, PRIORITY, LABEL, META, COMPRESS, FSYNC, DIRECT, SWEEP,
-	GEOMETRY, TOKENS, CHUNK_TOKENS, TAIL, ALGO, MODEL, KEEP_GOING, CREATE_BUCKET };
+	GEOMETRY, TOKENS, CHUNK_TOKENS, TAIL, ALGO, MODEL, KEEP_GOING, CREATE_BUCKET,
+	ENFORCE_QUOTA, QUOTA_FILE };
 
 static const struct opt options[] = {
 	{ REPLACE, "replace", NULL, "put again what is there already", NULL },
 	{ TENANT, "tenant", "NAME", "chunks belong to this tenant (cache salt)", NULL },
+	{ ENFORCE_QUOTA, "enforce-quota", NULL, "put no more than the tenant may have", NULL },
+	{ QUOTA_FILE, "quota-file", "FILE", "tenants' quotas, as of kvevict(1)", "FILE" },
 	{ TTL, "ttl", "TIME", "they expire after this time, like 7d", NULL },
 	{ PRIORITY, "priority", "N", "higher stays longer in the store", NULL },
 	{ LABEL, "label", "TEXT", "label, like doc:annual-2026", NULL },
@@ -56,7 +60,7 @@ static struct {
 	struct place_put how;
 	struct relabel label;
 	struct store_opts store;
-	const char *compress;
+	const char *compress, *quota_file;
 	double ttl_s;
 	int sweep, relabel, keep_going;
 } o = { .label.priority = INT64_MIN };
@@ -101,6 +105,8 @@ option(int c)
 		o.label.tenant = copy_import.tenant = opts_arg;
 		o.relabel = 1;
 		break;
+	case ENFORCE_QUOTA: o.how.bounded = 1; break;
+	case QUOTA_FILE: o.quota_file = opts_arg; break;
 	case TTL:
 		rc = num_duration(&o.ttl_s, opts_arg, "--ttl", &e);
 		o.label.expires = clock_now() + (int64_t)o.ttl_s;
@@ -229,6 +235,11 @@ run(const char *url, char **names, int n)
 		tool_fail(&e);
 		return;
 	}
+	if (o.how.bounded && evict_tenant_room(&p, o.quota_file, o.label.tenant, &o.how.room,
+	    &e) < 0) {
+		tool_fail(&e);
+		goto close_place;
+	}
 	if (o.sweep && store_sweep(p.store, 600, opts_common.dry, NULL, NULL, &e) < 0)
 		tool_fail(&e);
 	opts_common.jobs = copy_jobs(p.store);
@@ -264,6 +275,10 @@ main(int argc, char **argv)
 		option(c);
 	if (optind == argc)
 		opts_bad("which store? kvput STORE [FILE ...]");
+	if (o.how.bounded && !o.quota_file)
+		o.quota_file = conf_get(opts_conf, "quota-file");
+	if (o.how.bounded && (!o.quota_file || !o.label.tenant))
+		opts_bad("--enforce-quota: whose, and how much? --tenant, --quota-file");
 	run(argv[optind], argv + optind + 1, argc - optind - 1);
 	return tool_end();
 }

@@ -89,6 +89,19 @@ is 'and nothing was deleted' "$(left s)" 32
 rm -rf s
 kvput -q --tenant a s a.kv; kvput -q --tenant b s b.kv; kvput -q s b.kv; old s
 printf '# who max ttl priority\na %d - 10\nb %d 24h 5\n* 10M\n' $((30 * one)) $((30 * one)) >quotas
+kvevict s --quota-file quotas -n 2>said >/dev/null
+is 'a table of tenants' "$(sed -n '/^TENANT/,$p' said | awk 'NR <= 4 { print $1, $NF }' | tr '\n' ' ')" 'TENANT DELETE a 2 b 2 - 0 '
+is 'the same in JSON' "$(kvevict --json s --quota-file quotas -n 2>/dev/null | grep -c 'kv.tenant/1')" 3
+ok 'no more than the quota' status 6 kvput -q s --tenant a --enforce-quota --quota-file quotas b.kv
+is 'nothing was put' "$(left s/tiny/bf16-tp1-r0-a)" 32
+printf 'c %d\n' $((20 * one)) >few
+ok 'up to the quota' status 6 kvput -q s --tenant c --enforce-quota --quota-file few b.kv
+is 'it is put' "$(left s/tiny/bf16-tp1-r0-c)" 20
+ok 'and then refused' sh -c 'KVTOOLS_QUOTA_FILE=few kvput s --tenant c --enforce-quota b.kv 2>&1 | grep -q "over quota"'
+rm -rf s/tiny/bf16-tp1-r0-c
+ok 'another has none' kvput -q s --tenant d --enforce-quota --quota-file few b.kv
+rm -rf s/tiny/bf16-tp1-r0-d
+ok 'whose?' status 2 kvput -q s --enforce-quota --quota-file few b.kv
 ok 'quotas' kvevict -q s --quota-file quotas
 is 'each tenant its own' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0-b) $(left s/tiny/bf16-tp1-r0)" '30 30 32'
 old s '2 days ago'

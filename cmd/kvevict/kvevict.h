@@ -24,6 +24,9 @@ void report_step(void *ctx, const struct plan_step *s, enum evict_state state,
 litter_told report_litter;
 void report_close(struct kvevict *k, const struct evict_run *r);
 
+/* A line for each tenant of the quota file, after a plan: on stderr, or with --json on stdout. */
+void tenants(const struct evict *ev);
+
 /* --print-lifecycle, --install-lifecycle; failures have been told. */
 void lifecycle(const struct kvevict *k, const char *url);
 

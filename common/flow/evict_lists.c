@@ -322,3 +322,51 @@ evict_read_quotas(struct evict *ev, const char *file, struct err *e)
 	}
 	return 0;
 }
+
+/* ---- one tenant ---- */
+
+static int
+tenant_room(struct evict *ev, const char *tenant, uint64_t *room, struct err *e)
+{
+	struct plan_quota used = { 0 };
+	char has[NUM_TEXT], may[NUM_TEXT];
+	uint32_t at = quota_of(ev, tenant, e), i;
+	const struct plan_quota *q;
+
+	if (at == PLAN_NONE - 1)
+		return -1;
+	*room = UINT64_MAX;
+	if (at == PLAN_NONE)
+		return 0;
+	q = &ev->quotas[at].limit;
+	for (i = 0; i < ev->units.n; i++) {
+		used.max_bytes += ev->v[i].tenant == at ? ev->v[i].bytes : 0;
+		used.max_chunks += ev->v[i].tenant == at;
+	}
+	if (q->max_bytes && used.max_bytes >= q->max_bytes)
+		return err_set(e, ERR_REFUSED, "tenant '%s' is over quota (%s of %s)", tenant,
+			num_size_text(has, used.max_bytes), num_size_text(may, q->max_bytes));
+	if (q->max_chunks && used.max_chunks >= q->max_chunks)
+		return err_set(e, ERR_REFUSED, "tenant '%s' is over quota (%llu of %llu chunks)",
+			tenant, (unsigned long long)used.max_chunks,
+			(unsigned long long)q->max_chunks);
+	if (q->max_bytes)
+		*room = q->max_bytes - used.max_bytes;
+	return 0;
+}
+
+int
+evict_tenant_room(struct place *p, const char *file, const char *tenant, uint64_t *room,
+	struct err *e)
+{
+	struct evict_want none = { .jobs = 0 };
+	struct evict ev;
+	int rc = evict_read(&ev, p, NULL, &none, e);
+
+	if (rc == 0)
+		rc = evict_read_quotas(&ev, file, e);
+	if (rc == 0)
+		rc = tenant_room(&ev, tenant, room, e);
+	evict_free(&ev);
+	return rc;
+}

@@ -22,4 +22,9 @@ int evict_read_report(struct evict *ev, const char *file, struct err *e);
  */
 int evict_read_quotas(struct evict *ev, const char *file, struct err *e);
 
+/* Bytes that a tenant may still put into a store by such a file; UINT64_MAX: no limit.
+ * ERR_REFUSED: it has all the bytes or chunks that it may have. */
+int evict_tenant_room(struct place *p, const char *file, const char *tenant, uint64_t *room,
+	struct err *e);
+
 #endif

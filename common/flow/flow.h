@@ -97,6 +97,8 @@ struct place_put {
 	int replace;
 	int dry;		/* only look what is there already */
 	double ttl_s;
+	int bounded;		/* ERR_REFUSED for what would go beyond */
+	uint64_t room;		/* bytes */
 };
 int sink_place(struct sink **out, struct place *p, const struct place_put *how, struct err *e);
 

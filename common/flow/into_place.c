@@ -1,3 +1,4 @@
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@ struct place_sink {
 	struct sink base;	/* first */
 	struct place *p;
 	struct place_put how;
+	_Atomic uint64_t taken;	/* of how.room */
 };
 
 static double
@@ -136,7 +138,17 @@ place_put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e
 {
 	struct place_sink *x = (struct place_sink *)s;
 
-	return x->p->native ? put_native(x, it, e) : put_foreign(x, pool, it, e);
+	uint64_t len = it->chunk.mem.len;
+	int rc;
+
+	if (atomic_fetch_add(&x->taken, len) + len > x->how.room && x->how.bounded) {
+		atomic_fetch_sub(&x->taken, len);
+		return err_set(e, ERR_REFUSED, "the tenant's quota is used up");
+	}
+	rc = x->p->native ? put_native(x, it, e) : put_foreign(x, pool, it, e);
+	if (rc != 0)	/* it was there, or it is not */
+		atomic_fetch_sub(&x->taken, len);
+	return rc;
 }
 
 static int
