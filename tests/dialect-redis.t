@@ -44,6 +44,11 @@ redis_cli db -n 1 DEL "$half" >/dev/null
 ok 'data without its metadata has vanished' sh -c "kvget '$args' --geometry config.json -f -O x.kv 2>&1 |
 	grep -q 'vanished 1'"
 is 'three chunks are left' "$(oracle stream x.kv | wc -l)" 3
+half=$(redis_cli db -n 1 --scan --pattern '*kv_bytes' | sort | tail -n 1)
+redis_cli db -n 1 DEL "$half" >/dev/null
+ok 'halves go, with the reason' sh -c "kvevict '$args' --max-size 1G --min-age 0 --max-delete 100% >halves &&
+	[ \$(grep -c half halves) -eq 2 ] && [ \$(wc -l <halves) -eq 2 ]"
+is 'two whole pairs are left' "$(redis_cli db -n 1 --scan | sed 's/[a-z_]*$//' | sort | uniq -c | awk '{ print $1 }' | tr -d '\n')" 22
 ok 'both halves are evicted together' sh -c "kvevict '$args' --all --yes --min-age 0 --max-delete 100% &&
 	[ \$(redis-cli -p $redis_port -n 1 DBSIZE) -eq 0 ]"
 finish

@@ -201,18 +201,29 @@ value_item(struct getting *x, struct resp *r, struct resp_item *it, struct err *
 	return err_set(e, ERR_CORRUPT, "reply: of another type than expected");
 }
 
+/* A whole value is a use of it, a range of one (a header) is not. */
 static int
 get_whole(struct getting *x, struct resp *r, struct err *e)
 {
 	struct resp_item it;
+	int64_t touched;
 
 	resp_begin(r, 2);
 	resp_text(r, "GET");
 	resp_text(r, x->key);
+	if (resp_quiet(r)) {
+		resp_begin(r, 2);
+		resp_text(r, "TOUCH");
+		resp_text(r, x->key);
+	}
 	if (resp_flush(r, e) < 0 || value_item(x, r, &it, e) < 0)
 		return -1;
 	x->g->size = (uint64_t)it.n;
-	return read_value(x, r, (uint64_t)it.n, e);
+	if (read_value(x, r, (uint64_t)it.n, e) < 0)
+		return -1;
+	if (resp_quiet(r) && resp_get_number(r, &touched, e) < 0 && resp_broken(r))
+		return -1;
+	return 0;
 }
 
 /* GETRANGE of a key that is not there is an empty text, as of one that is short: the

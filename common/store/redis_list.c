@@ -12,10 +12,17 @@
  * remembered by 64 bits of hash.
  *
  * STRLEN counts as a use of the key before Redis 7.2, which the server's own eviction and
- * the next OBJECT IDLETIME see; where the server knows CLIENT NO-TOUCH, we are careful.
+ * the next OBJECT IDLETIME see; nothing else tells the length there. So it is asked last.
  */
 #define PAGE "1000"
 #define PAGE_MAX 100000		/* names; a server may give more than were asked for */
+
+/* A list that has no end is none of a server's: each key it has, or had, comes once or a few
+ * times, and pages without any are few, since tables shrink. In hundredths of a page: */
+#define PAGE_COSTS 100
+#define NAME_COSTS 10
+#define FREE_COSTS 10000000	/* whatever the server says it has */
+#define NAME_TIMES 4
 
 struct seen {
 	uint64_t *slot;
@@ -35,6 +42,7 @@ struct listing {
 	struct store_item *items;
 	size_t cap;
 	char cursor[24];
+	uint64_t cost, most;	/* of this server's pages; its keys */
 	int lfu, known;		/* how this server counts uses */
 	int end;		/* the callback's answer: enough, or failed */
 	struct err why;		/* with it */
@@ -97,6 +105,7 @@ say_scan(struct listing *l, struct resp *r)
 {
 	int match = l->pattern.len > 1, fast = l->flags & STORE_LIST_FAST;
 
+	resp_call(r, "DBSIZE");
 	resp_begin(r, 4u + (match ? 2 : 0) + (fast ? 2 : 0));
 	resp_text(r, "SCAN");
 	resp_text(r, l->cursor);
@@ -148,6 +157,35 @@ read_name(struct listing *l, struct resp *r, struct err *e)
 	return 0;
 }
 
+/* How many keys the server has; if it is not allowed to tell, any number. */
+static int
+read_size(struct listing *l, struct resp *r, struct err *e)
+{
+	struct err why;
+	int64_t n;
+
+	if (resp_get_number(r, &n, &why) < 0) {
+		if (resp_broken(r) || why.kind != ERR_REFUSED)
+			return err_set(e, why.kind, "%s", why.text);
+		n = INT64_MAX;
+	}
+	if (n > 0 && (uint64_t)n > l->most)
+		l->most = (uint64_t)n;
+	return 0;
+}
+
+static int
+pay(struct listing *l, size_t names, struct err *e)
+{
+	uint64_t times = NAME_TIMES * NAME_COSTS;
+
+	l->cost += PAGE_COSTS + NAME_COSTS * (uint64_t)names;
+	if (l->cost <= FREE_COSTS || (l->cost - FREE_COSTS) / times <= l->most)
+		return 0;
+	return err_set(e, ERR_CORRUPT, "list: the server has %llu keys, and its list does not end",
+		(unsigned long long)l->most);
+}
+
 static int
 read_page(struct listing *l, struct resp *r, struct err *e)
 {
@@ -155,12 +193,14 @@ read_page(struct listing *l, struct resp *r, struct err *e)
 
 	l->names.len = 0;
 	l->n_names = 0;
-	if (resp_get_array(r, &two, e) < 0)
+	if (read_size(l, r, e) < 0 || resp_get_array(r, &two, e) < 0)
 		return -1;
 	if (two != 2 || resp_get_text(r, l->cursor, sizeof(l->cursor), e) != 0 ||
 	    resp_get_array(r, &n, e) < 0 || n > PAGE_MAX ||
 	    strspn(l->cursor, "0123456789") != strlen(l->cursor))
 		return resp_broken(r) ? -1 : err_set(e, ERR_CORRUPT, "reply: no page of names");
+	if (pay(l, n, e) < 0)
+		return -1;
 	for (; n > 0; n--)
 		if (read_name(l, r, e) < 0)
 			return -1;
@@ -243,16 +283,6 @@ give_page(struct listing *l)
 	return l->end;
 }
 
-static void
-no_touch(struct resp *r, int on)
-{
-	struct resp_item it;
-
-	resp_call(r, on ? "CLIENT NO-TOUCH ON" : "CLIENT NO-TOUCH OFF");
-	if (resp_flush(r, NULL) == 0 && resp_next(r, &it, NULL) == 0)
-		resp_drop(r, &it, NULL);
-}
-
 /* A server with an LFU policy refuses IDLETIME, one with another refuses FREQ: the first
  * page shows. If it takes neither, uses are not known. */
 static int
@@ -312,17 +342,11 @@ static int
 list_server(void *ctx, struct resp *r, struct err *e)
 {
 	struct listing *l = ctx;
-	int rc;
 
 	strcpy(l->cursor, "0");
-	if (l->flags & STORE_LIST_FAST)
-		return scan(l, r, e);
-	no_touch(r, 1);
+	l->cost = l->most = 0;
 	l->known = 0;
-	rc = scan(l, r, e);
-	if (resp_settled(r))
-		no_touch(r, 0);
-	return rc;
+	return scan(l, r, e);
 }
 
 /* One server after the other. One that went away is begun anew, maybe elsewhere. */

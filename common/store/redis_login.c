@@ -252,6 +252,16 @@ dial(const struct redis_login *l, const struct redis_place *at, struct resp **ou
 	return resp_open(out, &end, e);
 }
 
+/* Looking at a key shall be no use of it: servers that can (Redis 7.2, Valkey) are asked. */
+static int
+be_quiet(struct resp *r, struct err *e)
+{
+	int rc = resp_ok(r, e);
+
+	resp_set_quiet(r, rc == 0);
+	return rc < 0 && resp_broken(r) ? -1 : 0;
+}
+
 /* Wrong secrets, a wrong port and a server that is not ready all show here, and not in
  * the middle of the first object. */
 int
@@ -271,8 +281,9 @@ redis_login_connect(const struct redis_login *l, const struct redis_place *at,
 		resp_number(r, l->db);
 	}
 	resp_call(r, "PING");
+	resp_call(r, "CLIENT NO-TOUCH ON");
 	if (resp_flush(r, e) < 0 || (l->password && resp_ok(r, e) < 0) ||
-	    (l->db && resp_ok(r, e) < 0) || resp_ok(r, e) < 0) {
+	    (l->db && resp_ok(r, e) < 0) || resp_ok(r, e) < 0 || be_quiet(r, e) < 0) {
 		resp_close(r);
 		return *at->host ? err_in(e, "'%s:%d'", at->host, at->port) : -1;
 	}

@@ -84,6 +84,10 @@ int resp_next(struct resp *r, struct resp_item *it, struct err *e);
  * cluster that is being moved (Redis Cluster specification, "ASK redirection"). */
 void resp_set_asking(struct resp *r, int on);
 
+/* What is read here is no use of a key, but for TOUCH: the server was told so, and took it. */
+void resp_set_quiet(struct resp *r, int on);
+int resp_quiet(const struct resp *r);
+
 /* The first error line since the last flush, or "". */
 const char *resp_said(const struct resp *r);
 

@@ -14,7 +14,7 @@ struct resp {
 	uint64_t body;		/* bytes of the current bulk not yet given out */
 	int open_body;		/* its CR LF is still to come */
 	char said[RESP_LINE_MAX + 1];
-	int asking;
+	int asking, quiet;
 	size_t owed;		/* commands whose replies were not begun */
 	int64_t left;		/* items of the reply begun that are still to come */
 };

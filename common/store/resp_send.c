@@ -12,6 +12,18 @@ resp_set_asking(struct resp *r, int on)
 }
 
 void
+resp_set_quiet(struct resp *r, int on)
+{
+	r->quiet = on;
+}
+
+int
+resp_quiet(const struct resp *r)
+{
+	return r->quiet;
+}
+
+void
 resp_begin(struct resp *r, size_t words)
 {
 	r->owed++;

@@ -6,6 +6,7 @@
 #   redis_cluster N				servers c1 ... cN with all slots shared out
 #   redis_sentinels MASTER			three sentinels of "kv"; ports in $redis_sentinels
 #   redis_certs				$tmp/ca.pem, and server.pem, client.pem (with keys)
+# They are what is called redis-server in $PATH: links of that name to Valkey's programs do, too.
 # Each server lives in $tmp/NAME, listens on 127.0.0.1 and a Unix socket, and saves nothing.
 
 redis_pids=''

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A server between a client and a real Redis that spoils replies to GET and GETRANGE.
+"""A server between a client and a real Redis that spoils replies to GET and GETRANGE, or SCAN.
 
 usage: resphostile.py MODE REAL-PORT PORT-FILE
 """
@@ -11,6 +11,12 @@ import time
 
 mode, real_port, port_file = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 spoiled = {"n": 0}
+
+
+NAMES = b"".join(b"$6\r\nkey%03d\r\n" % (i % 1000) for i in range(50000))
+ENDLESS = {     # the same page again and again
+    "rounds": b"*2\r\n$2\r\n77\r\n*50000\r\n" + NAMES,
+}
 
 
 def item(f):
@@ -70,6 +76,7 @@ def spoil(reply, own_port):
 
 def serve(client, own_port):
     real = socket.create_connection(("127.0.0.1", real_port))
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     f, g = client.makefile("rb"), real.makefile("rb")
     try:
         while True:
@@ -77,6 +84,8 @@ def serve(client, own_port):
             words = request.split(b"\r\n")
             real.sendall(request)
             reply = item(g)
+            if words[2].upper() == b"SCAN" and mode in ENDLESS:
+                reply = ENDLESS[mode]
             if words[2].upper() in (b"GET", b"GETRANGE") and reply[:1] == b"$":
                 reply, end = spoil(reply, own_port)
                 client.sendall(reply)
