@@ -29,9 +29,11 @@ is 'keys are where the URL says' "$(redis_cli plain -n 4 KEYS 'models/*' | wc -l
 redis_cli plain -n 5 SET 'foreign key' x >/dev/null
 redis_cli plain -n 5 HSET hash a b >/dev/null
 ok 'keys that are no strings are left alone' status 0 kvget "$url/5?retry=1s" --keep-going
-ok 'a directory to Redis, TTLs kept' sh -c "kvput '$tmp/d' <'$tmp/s' && kvget '$tmp/d' | kvput '$url/6' --ttl 1h"
+ok 'with a time to live'		kvput "$url/6" --ttl 1h <"$tmp/s"
 redis_key=$(redis_cli plain -n 6 RANDOMKEY)
 ok 'the key expires'		[ "$(redis_cli plain -n 6 TTL "$redis_key")" -gt 3500 ]
+ok 'to a directory and another database' sh -c "kvget '$url/6' | kvput '$tmp/d' && kvget '$tmp/d' | kvput '$url/9'"
+ok 'it expires there, too'	[ "$(redis_cli plain -n 9 TTL "$redis_key")" -gt 3500 ]
 
 # idle times are what evicts; looking must not reset them, where the server lets us
 kvget 'gen:tiny?tokens=512' 2>/dev/null | kvput "$url/8" 2>/dev/null
