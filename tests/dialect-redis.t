@@ -37,6 +37,13 @@ for form in lmcache-redis lmcache-value lmcache-resp lmcache-mp-resp lmcache-mp-
 	ok "$form: byte for byte the engine's" diff -r $form "out-$form"
 done
 
+# what the server lets live for a time lives no longer elsewhere
+for redis_key in $(redis_cli db -n 5 --scan); do redis_cli db -n 5 EXPIRE "$redis_key" 500 >/dev/null; done
+ok 'with times to live' sh -c "kvget '$url/5?dialect=lmcache-resp&chunk-tokens=64' --geometry config.json | kvput ttl &&
+	kvget ttl | kvput '$url/11'"
+is 'which stay' "$(for redis_key in $(redis_cli db -n 11 --scan); do
+	redis_cli db -n 11 TTL "$redis_key"; done | awk '$1 > 400 && $1 <= 500' | wc -l)" 4
+
 # orphan halves of LMCache's pairs: a chunk of one half is none
 args="$url/1?dialect=lmcache-redis&chunk-tokens=64"
 half=$(redis_cli db -n 1 --scan --pattern '*metadata' | sort | head -n 1)

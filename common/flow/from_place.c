@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "flow/flow.h"
 
 struct place_source {
@@ -9,6 +10,7 @@ struct place_source {
 	const struct catalog *c;
 	const size_t *order;
 	size_t n, at;
+	int64_t listed_s;		/* what times to live count from */
 	_Atomic uint64_t *fallen;	/* counts loads that a lower tier had to serve */
 };
 
@@ -19,6 +21,7 @@ struct try {
 	const size_t *rows;	/* of the first tier */
 	size_t n;
 	size_t below;		/* rows[i] + below is the one to read */
+	int64_t listed_s;
 };
 
 static const struct cat_row *
@@ -165,6 +168,8 @@ load_foreign(const struct try *t, struct pool *pool, struct flow_item *it, struc
 		got++;
 	}
 	rc = dialect_read(t->p->ctx, parts, got, pool, &it->chunk, e);
+	if (rc == 0 && try_row(t, 0)->ttl_s >= 0)	/* only the store knows that */
+		it->chunk.head.expires = t->listed_s + (int64_t)try_row(t, 0)->ttl_s;
 	if (rc == 0)
 		rc = chunk_seal(&it->chunk, pool, e);
 free_parts:
@@ -202,7 +207,8 @@ static int
 place_load(struct source *s, struct pool *pool, struct flow_item *it, struct err *e)
 {
 	struct place_source *x = (struct place_source *)s;
-	struct try t = { .c = x->c, .rows = x->order + it->index, .n = item_rows(x, it->index) };
+	struct try t = { .c = x->c, .rows = x->order + it->index, .n = item_rows(x, it->index),
+		.listed_s = x->listed_s };
 	struct err first;
 	size_t i;
 
@@ -266,6 +272,7 @@ source_place(struct source **out, struct place *p, const struct catalog *c, cons
 	x->order = order;
 	x->fallen = fallen;
 	x->n = n;
+	x->listed_s = clock_now();
 	x->base.chunks = n;
 	for (i = 0; i < n; i++)
 		x->base.bytes += c->rows[order[i]].size;
