@@ -1,12 +1,13 @@
 #!/bin/bash
-# Deleting: files in a directory against find and rm, objects of a Ceph gateway against rclone,
-# s3cmd and aws-cli, each with a bucket of its own that is filled again before each run.
-#   FILES=1000000 OBJECTS=100000 evict.sh		full size
+# Deleting: files in a directory against find and rm; objects against rclone, s3cmd and aws-cli,
+# of a server in memory (s3mem.c: the client is the limit) and of a Ceph gateway (which is the
+# limit itself), each with a bucket of its own that is filled again before each run.
+#   FILES=1000000 OBJECTS=100000 RGW_OBJECTS=100000 RUNS=1 evict.sh		full size
 set -eu
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=$(cd "${0%/*}/../server" && pwd)
-: "${FILES:=200000}" "${OBJECTS:=3000}" "${RUNS:=3}"
+: "${FILES:=200000}" "${OBJECTS:=20000}" "${RGW_OBJECTS:=3000}" "${RUNS:=3}"
 PATH=$PATH:/usr/sbin
 trap '"$server/radosgw.sh" stop "$tmp/g"; rm -rf "$tmp"' EXIT
 
@@ -72,19 +73,36 @@ N=$FILES
 fill() { make_files "$tmp/$1"; }
 compare files kvevict find rm
 
-command -v radosgw >/dev/null || { echo 'evict: radosgw not here'; exit 0; }
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
-"$server/radosgw.sh" start "$tmp/g" >"$tmp/env"
-# shellcheck disable=SC1091
-. "$tmp/env"
-echo "$OBJECTS objects of a Ceph gateway (one OSD in memory)"
-N=$OBJECTS
-for i in $(seq $((OBJECTS / 16))); do	# prompts of 16 chunks
-	kvget -q "gen:tiny?tokens=64&chunk-tokens=4&seed=$i"
-done >"$tmp/stream"
-fill() { kvput -q --create-bucket "s3://$1/kv" "$tmp/stream"; }
 clients='kvevict chains'	# all at once; as a limit does it: headers read, leaves first
 for c in rclone s3cmd aws; do command -v $c >/dev/null && clients="$clients $c"; done
+make_stream() {	# prompts of 16 chunks
+	for i in $(seq $(($1 / 16))); do
+		kvget -q "gen:tiny?tokens=64&chunk-tokens=4&seed=$i"
+	done >"$tmp/stream"
+}
+fill() { kvput -q --create-bucket "s3://$1/kv" "$tmp/stream"; }
+
+mkfifo "$tmp/in"
+"${KVTOOLS_OUT:-${0%/*}/../../out}/bench/s3mem" <"$tmp/in" >"$tmp/port" &
+exec 9>"$tmp/in"
+until grep -q port "$tmp/port"; do sleep 0.05; done
+AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
+export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=TESTKEY AWS_SECRET_ACCESS_KEY=testsecret AWS_EC2_METADATA_DISABLED=true
+echo "$OBJECTS objects of a server in memory"
+N=$OBJECTS
+make_stream "$OBJECTS"
+# shellcheck disable=SC2086	# words
+compare objects $clients
+exec 9>&-
+
+command -v radosgw >/dev/null || { echo 'evict: radosgw not here'; exit 0; }
+RGW_SHARDS=11 "$server/radosgw.sh" start "$tmp/g" >"$tmp/env"
+# shellcheck disable=SC1091
+. "$tmp/env"
+echo "$RGW_OBJECTS objects of a Ceph gateway (one OSD in memory)"
+N=$RGW_OBJECTS
+make_stream "$RGW_OBJECTS"
 # shellcheck disable=SC2086	# words
 compare objects $clients
