@@ -18,7 +18,7 @@
 #include "progress.h"
 #include "tool.h"
 
-enum { INTO = OPT_FIRST, HAVE, REPLACE, SENDERS, TOKENS, ALGO, CHUNK_TOKENS, CHUNK_MAX, PEER_MEM,
+enum { INTO = OPT_FIRST, HAVE, REPLACE, DIRECT, SENDERS, TOKENS, ALGO, CHUNK_TOKENS, CHUNK_MAX, PEER_MEM,
 	STALL };
 
 #define RETURN_S 30.0	/* a sender that was cut and retries is waited for */
@@ -29,6 +29,7 @@ static const struct opt options[] = {
 	{ INTO, "into", "STORE", "put chunks there instead of writing a stream", "DIR" },
 	{ HAVE, "have", "STORE", "chunks in there need not be sent; again for more", "DIR" },
 	{ REPLACE, "replace", NULL, "chunks that differ replace those in the store", NULL },
+	{ DIRECT, "direct", NULL, "into files past the page cache (O_DIRECT)", NULL },
 	{ SENDERS, "senders", "N", "end after N transfers instead of one", NULL },
 	{ TOKENS, "tokens", "FILE", "only the chunks of this prompt", "FILE" },
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
@@ -63,6 +64,7 @@ static struct {
 	uint64_t chunk_tokens;
 	unsigned senders;
 	int replace;
+	unsigned direct;	/* STORE_DIRECT or none */
 } o = { .chunk_tokens = 256, .senders = 1 };
 
 /* All sessions, under lock. */
@@ -96,6 +98,7 @@ option(int c)
 		o.have[o.n_have++] = opts_arg;
 		break;
 	case REPLACE: o.replace = 1; break;
+	case DIRECT: o.direct = STORE_DIRECT; break;
 	case SENDERS:
 		rc = num_u64(&n, opts_arg, 1, 1000000, "--senders", &e);
 		o.senders = (unsigned)n;
@@ -342,7 +345,7 @@ open_sink(struct err *e)
 		o.box.remember = 1;
 		return sink_stream(&o.box.to, STDOUT_FILENO, e);
 	}
-	if (open_place(&o.into_place, o.into, STORE_WRITE | STORE_CREATE, e) < 0)
+	if (open_place(&o.into_place, o.into, STORE_WRITE | STORE_CREATE | o.direct, e) < 0)
 		return -1;
 	if (o.into_place.native && strcmp(store_scheme(o.into_place.store), "null") != 0)
 		o.places[o.box.n_have++] = &o.into_place;

@@ -129,6 +129,11 @@ ok 'pulled from a file'		sh -c "kvrecv -q '$addr' >'$tmp/out'"
 ok 'the sender ends well'	ended
 ok 'it is the same stream'	cmp "$tmp/s.kv" "$tmp/out"
 
+recv --direct --into "$tmp/direct"
+ok 'past the page cache'	status 0 kvsend "$addr" "$tmp/s.kv"
+ended
+ok 'the stores are equal'	same "$tmp/a" "$tmp/direct"
+
 # ---- several ----
 recv --into "$tmp/f" --senders 6
 for i in 1 2 3 4 5 6; do

@@ -13,6 +13,8 @@
 
 #define AHEAD 4096	/* chunks in a peer's queue that take no memory */
 #define HEADS 64	/* headers of a place, read together */
+#define HELD ((uint64_t)192 << 20)	/* read ahead of what is acknowledged: more than a receiver
+					 * grants at once. Few blocks stay warm. */
 
 int
 outbox_open(struct outbox **out, const struct outbox_opts *o, struct err *e)
@@ -93,6 +95,17 @@ outbox_add_place(struct outbox *b, struct place *p, const struct catalog *c,
 
 /* ---- the reader ---- */
 
+/* For a change, or a second. Lock held. */
+static void
+wait_change(struct outbox *b)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec++;
+	pthread_cond_timedwait(&b->change, &b->lock, &t);
+}
+
 /* Into one peer's queue, waiting for room. Lock held. */
 static int
 deliver(struct outbox *b, struct peer *to, struct parcel *p, struct err *e)
@@ -101,13 +114,8 @@ deliver(struct outbox *b, struct peer *to, struct parcel *p, struct err *e)
 
 	if (!s)
 		return err_sys(e, "outbox");
-	while (to->n >= AHEAD && !to->gone && !b->closing && !stop_asked()) {
-		struct timespec t;
-
-		clock_gettime(CLOCK_REALTIME, &t);
-		t.tv_sec++;
-		pthread_cond_timedwait(&b->change, &b->lock, &t);
-	}
+	while (to->n >= AHEAD && !to->gone && !b->closing && !stop_asked())
+		wait_change(b);
 	if (to->gone || b->closing) {
 		free(s);
 		return 0;
@@ -224,6 +232,24 @@ wait_input(struct outbox *b, int fd, struct err *e)
 	return closing ? err_set(e, ERR_STOPPED, "nobody takes chunks any more") : 0;
 }
 
+static void
+hold(struct outbox *b, const struct parcel *p)
+{
+	pthread_mutex_lock(&b->lock);
+	b->held += p->item.offer.size;
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* What waits in memory is bounded, by --mem at the latest. */
+static void
+wait_room(struct outbox *b)
+{
+	pthread_mutex_lock(&b->lock);
+	while (b->held >= HELD && !b->closing && !stop_asked())
+		wait_change(b);
+	pthread_mutex_unlock(&b->lock);
+}
+
 static int
 read_source(struct outbox *b, struct input *in, struct err *e)
 {
@@ -234,6 +260,7 @@ read_source(struct outbox *b, struct input *in, struct err *e)
 	for (;;) {
 		struct flow_item it = { .ticket = b->ticket++ };
 
+		wait_room(b);
 		rc = wait_input(b, in->fd, e);
 		if (rc == 0)
 			rc = s->ops->next(s, b->opts.pool, &it, e);
@@ -251,6 +278,7 @@ read_source(struct outbox *b, struct input *in, struct err *e)
 		if (p) {
 			p->item.mem = it.chunk.mem;
 			memset(&it.chunk.mem, 0, sizeof(it.chunk.mem));
+			hold(b, p);
 			rc = hand_out(b, p, it.chunk.head.key.rank, e);
 		}
 		chunk_free(&it.chunk, b->opts.pool);

@@ -10,6 +10,10 @@ outbox_drop(struct outbox *b, struct parcel *p)
 {
 	if (--p->refs)
 		return;
+	if (p->item.mem.p) {
+		b->held -= p->item.offer.size;
+		pthread_cond_broadcast(&b->change);
+	}
 	pool_put(b->opts.pool, &p->item.mem);
 	free(p);
 }

@@ -51,6 +51,7 @@ struct outbox {
 	int started, ended, closing;
 	struct err why;			/* ended badly */
 	uint64_t ticket;
+	uint64_t held;			/* bytes read from pipes and not dropped */
 	double until;			/* clock_mono(); 0: no limit */
 	struct outbox_now now;
 	struct peer peer[];
