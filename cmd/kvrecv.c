@@ -18,8 +18,8 @@
 #include "progress.h"
 #include "tool.h"
 
-enum { INTO = OPT_FIRST, HAVE, REPLACE, DIRECT, SENDERS, TOKENS, ALGO, CHUNK_TOKENS, CHUNK_MAX, PEER_MEM,
-	STALL };
+enum { INTO = OPT_FIRST, HAVE, REPLACE, DIRECT, SENDERS, TOKENS, ALGO, CHUNK_TOKENS, CHUNK_MAX,
+	PEER_MEM, STALL };
 
 #define RETURN_S 30.0	/* a sender that was cut and retries is waited for */
 #define HAVE_MAX 16

@@ -103,7 +103,7 @@ chunks(struct lane *l, unsigned n, const unsigned char *grants, size_t one)
 	unsigned char ack;
 	struct err e;
 
-	for (; done < n; done++) {
+	while (done < n) {
 		for (; sent < n && sent < done + window; sent++) {
 			unsigned w = sent % window;
 			struct lane_piece p = {
@@ -116,6 +116,9 @@ chunks(struct lane *l, unsigned n, const unsigned char *grants, size_t one)
 		}
 		if (lane_flush(l, &e) < 0 || io_read(control, &ack, 1, &e) != 1)
 			die(&e);
+		do	/* all that are there, as those who come one at a time cost a turn each */
+			done++;
+		while (recv(control, &ack, 1, MSG_DONTWAIT) == 1);
 	}
 }
 

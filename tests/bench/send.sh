@@ -52,7 +52,7 @@ versus() {
 		versus_i=$((versus_i + 1))
 	done
 	awk -v what="$1" -v peer="$3" -v a="$(median "$tmp/.a")" -v b="$(median "$tmp/.b")" 'BEGIN {
-		printf "%-34s %7.0f MB/s   %-28s %7.0f MB/s   %.2f x\n", what, a / 1e6, peer, b / 1e6, a / b }'
+		printf "%-43s %7.0f MB/s   %-28s %7.0f MB/s   %.2f x\n", what, a / 1e6, peer, b / 1e6, a / b }'
 }
 
 echo "stream of $SIZE in tmpfs, chunks of 32 MiB, digests and acknowledgements included"
@@ -91,22 +91,21 @@ if part shm; then
 fi
 
 # disk to disk
-ours() {
-	rm -rf "$tmp/b" "$tmp/ready"
-	(kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" | kvput -q "$tmp/b") &
+ours() { # --direct or nothing
+	# shellcheck disable=SC2086
+	(kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" | kvput -q $1 "$tmp/b") &
 	while [ ! -s "$tmp/ready" ]; do sleep 0.02; done
 	kvget -q "$tmp/a" | kvsend -q "$(cat "$tmp/ready")"
 	wait
 }
-direct() {
-	rm -rf "$tmp/b" "$tmp/ready"
-	kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" --into "$tmp/b" &
+direct() { # the same
+	# shellcheck disable=SC2086
+	kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" $1 --into "$tmp/b" &
 	while [ ! -s "$tmp/ready" ]; do sleep 0.02; done
 	kvsend -q "$(cat "$tmp/ready")" --from "$tmp/a"
 	wait
 }
 tar_socat() {
-	rm -rf "$tmp/b"
 	mkdir "$tmp/b"
 	(socat -u -b 1048576 TCP-LISTEN:5735,reuseaddr,bind=127.0.0.1 - | tar -x -C "$tmp/b") &
 	sleep 0.1
@@ -114,7 +113,6 @@ tar_socat() {
 	wait
 }
 tar_mbuffer() {
-	rm -rf "$tmp/b"
 	mkdir "$tmp/b"
 	(mbuffer -q -I 127.0.0.1:5736 -m 64M | tar -x -C "$tmp/b") &
 	sleep 0.3
@@ -122,21 +120,27 @@ tar_mbuffer() {
 	wait
 }
 rsync_whole() {
-	rm -rf "$tmp/b"
 	rsync -a --whole-file "$tmp/a/" "$tmp/b/"
 }
 # The time that is rate: functions run here, not in a shell of their own.
 timed() {
+	rm -rf "$tmp/b" "$tmp/ready"
 	timed_t=$(date +%s%N)
-	"$1" >/dev/null
+	"$@" >/dev/null
 	seconds_to_rate $(($(date +%s%N) - timed_t))
 }
 if part disk; then
 	kvput -q "$tmp/a" "$shm/s.kv"
-	has socat && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'tar | socat' 'timed tar_socat'
-	has mbuffer && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'tar | mbuffer' 'timed tar_mbuffer'
-	has rsync && versus 'kvget|kvsend -> kvrecv|kvput' 'timed ours' 'rsync --whole-file' 'timed rsync_whole'
-	has socat && versus 'kvsend --from -> kvrecv --into' 'timed direct' 'tar | socat' 'timed tar_socat'
+	for how in '' --direct; do
+		has socat && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
+			'tar | socat' 'timed tar_socat'
+		has mbuffer && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
+			'tar | mbuffer' 'timed tar_mbuffer'
+		has rsync && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
+			'rsync --whole-file' 'timed rsync_whole'
+		has rsync && versus "kvsend --from -> kvrecv $how --into" "timed direct $how" \
+			'rsync --whole-file' 'timed rsync_whole'
+	done
 fi
 
 # one chunk of 64 KiB, connected: from the offer to the acknowledgement, ms
@@ -154,5 +158,5 @@ while part latency && [ $i -lt "$RUNS" ]; do
 	i=$((i + 1))
 done
 part latency && awk -v a="$(median "$tmp/.a")" -v b="$(median "$tmp/.b")" 'BEGIN {
-	printf "%-34s %7.3f ms     %-28s %7.3f ms     %.2f x\n", "one chunk of 64 KiB", a * 1e3, "ping-pong of 64 KiB", b, a * 1e3 / b }'
+	printf "%-43s %7.3f ms     %-28s %7.3f ms     %.2f x\n", "one chunk of 64 KiB", a * 1e3, "ping-pong of 64 KiB", b, a * 1e3 / b }'
 true
