@@ -31,8 +31,8 @@ static const struct opt options[] = {
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
 	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
 	{ LIMIT, "limit", "SIZE", "no more than this", NULL },
-	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size",
-		"chain newest oldest size" },
+	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size, hits",
+		"chain newest oldest size hits" },
 	{ FROM, "from", "STORE", "look here; again for lower tiers, in order", "DIR" },
 	{ MAX_TIME, "max-time", "TIME", "give up as a miss (status 1) after this time", NULL },
 	{ COMPRESS, "compress", "CODEC", "recode: none, zstd[:N], planes+zstd[:N] or auto",
@@ -294,6 +294,7 @@ run(void)
 	int filter = o.n_from == 1 && copy_is_file(o.from[0]), foreign = 0, fd;
 
 	o.store.conf = opts_conf;
+	o.pick.urls = o.from;
 	if (filter && (o.pick.chain || o.pick.limit || o.pick.order))
 		opts_bad("--chain, --limit and --sort need a store, not a stream");
 	if (filter)

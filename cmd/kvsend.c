@@ -32,8 +32,8 @@ static const struct opt options[] = {
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
 	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
 	{ LIMIT, "limit", "SIZE", "no more than this", NULL },
-	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size",
-		"chain newest oldest size" },
+	{ SORT, "sort", "ORDER", "chain (default), newest, oldest, size, hits",
+		"chain newest oldest size hits" },
 	{ ORDER, "order", "ORDER", "chain (default), or layer: several chunks "
 		"side by side", "chain layer" },
 	{ REPLICATE, "replicate", NULL, "several PEERs: all chunks to each (default)", NULL },

@@ -45,6 +45,8 @@ const struct opt opts_shared[] = {
 	{ OPT_SETTING + 7, "password-file", "FILE", "password of the store or peer", "FILE" },
 	{ OPT_SETTING + 9, "client-cert", "FILE", "certificate to show to a TLS server", "FILE" },
 	{ OPT_SETTING + 10, "client-key", "FILE", "and its key", "FILE" },
+	{ OPT_SETTING + 11, "no-sign-request", NULL, "S3 without credentials", NULL },
+	{ OPT_SETTING + 12, "virtual-host", NULL, "S3 buckets as host names", NULL },
 	{ OPT_SETTING + 8, "credential", "NAME", "file in $CREDENTIALS_DIRECTORY", NULL },
 	{ O_HELP, "help", NULL, "this text", NULL },
 	{ O_VERSION, "version", NULL, "the version", NULL },
@@ -215,7 +217,7 @@ opts_next(int argc, char **argv, const struct usage *u)
 		if (common(c, u))
 			continue;
 		o = by_id(opts_shared, c);
-		if (conf_set(opts_conf, o->name, opts_arg, &e) < 0)
+		if (conf_set(opts_conf, o->name, o->arg ? opts_arg : "1", &e) < 0)
 			opts_die(&e);
 	}
 }

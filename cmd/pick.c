@@ -6,22 +6,23 @@
 #include "key/algo.h"
 #include "key/tokens.h"
 #include "pick.h"
+#include "pick_hits.h"
 #include "select_opts.h"
 #include "tool.h"
 
 int
 pick_sort(struct pick *p, const char *word, struct err *e)
 {
-	static const char *const words[] = { "chain", "newest", "oldest", "size" };
+	static const char *const words[] = { "chain", "newest", "oldest", "size", "hits" };
 	int i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 5; i++) {
 		if (!strcmp(word, words[i])) {
 			p->order = (enum pick_order)i;
 			return 0;
 		}
 	}
-	return err_set(e, ERR_USAGE, "--sort '%.20s': chain, newest, oldest or size", word);
+	return err_set(e, ERR_USAGE, "--sort '%.20s': chain, newest, oldest, size or hits", word);
 }
 
 int
@@ -46,14 +47,14 @@ pick_open(struct place *p, const char *url, const struct store_opts *o, const ch
 }
 
 int
-pick_open_tiers(struct place *p, size_t *n, const char *const *urls, size_t n_urls,
+pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls,
 	const struct store_opts *o, const char *geometry, struct err *e)
 {
 	size_t i;
 
 	for (i = *n = 0; i < n_urls; i++) {
 		if (pick_open(&p[*n], urls[i], o, geometry, e) == 0) {
-			(*n)++;
+			urls[(*n)++] = urls[i];
 			continue;
 		}
 		if (e->kind != ERR_TEMP || (i == n_urls - 1 && !*n))
@@ -99,17 +100,19 @@ free_b:
 	return rc;
 }
 
-/* Newer or larger first; rows of one chunk stay as they are. */
+/* Newer, larger or more used first; rows of one chunk stay as they are. */
 static int
-by(const void *a, const void *b, void *ctx, int size)
+by(const void *a, const void *b, void *ctx, enum pick_order order)
 {
 	size_t i = *(const size_t *)a, k = *(const size_t *)b;
 	const struct cat_row *x = (const struct cat_row *)ctx + i,
 		*y = (const struct cat_row *)ctx + k;
 
-	if (size && x->size != y->size)
+	if (order == PICK_SIZE && x->size != y->size)
 		return x->size < y->size ? 1 : -1;
-	if (!size && x->mtime_s != y->mtime_s)
+	if (order == PICK_HITS && x->hits != y->hits)
+		return x->hits < y->hits ? 1 : -1;
+	if (order != PICK_SIZE && x->mtime_s != y->mtime_s)
 		return x->mtime_s < y->mtime_s ? 1 : -1;
 	return (i > k) - (i < k);
 }
@@ -117,13 +120,34 @@ by(const void *a, const void *b, void *ctx, int size)
 static int
 by_time(const void *a, const void *b, void *ctx)
 {
-	return by(a, b, ctx, 0);
+	return by(a, b, ctx, PICK_NEWEST);
 }
 
 static int
 by_size(const void *a, const void *b, void *ctx)
 {
-	return by(a, b, ctx, 1);
+	return by(a, b, ctx, PICK_SIZE);
+}
+
+static int
+by_hits(const void *a, const void *b, void *ctx)
+{
+	return by(a, b, ctx, PICK_HITS);
+}
+
+/* Uses are known from the indexes of the tiers, or from a store that counts them itself. */
+static int
+know_hits(struct catalog *c, struct place *p, size_t n, const struct pick *how, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (pick_hits(c, &p[i], how->urls[i], e) < 0 && e->kind != ERR_ABSENT)
+			return -1;
+	for (i = 0; i < c->n && c->rows[i].hits < 0; i++)
+		;
+	return i < c->n || !c->n ? 0 : err_set(e, ERR_USAGE, "--sort hits: nothing here counts "
+		"uses; make an index (kvstat index rebuild) or name one (--index)");
 }
 
 /* All that was selected. */
@@ -149,6 +173,8 @@ pick_all(struct picked *out, struct place *p, const struct select *s, const stru
 		out->n += !catalog_is_copy(&out->cat, i);
 	if (how->order == PICK_SIZE)
 		qsort_r(out->order, out->n, sizeof(*out->order), by_size, out->cat.rows);
+	else if (how->order == PICK_HITS)
+		qsort_r(out->order, out->n, sizeof(*out->order), by_hits, out->cat.rows);
 	else if (how->order != PICK_CHAIN)
 		qsort_r(out->order, out->n, sizeof(*out->order), by_time, out->cat.rows);
 	for (i = 0; how->order == PICK_OLDEST && i < out->n / 2; i++) {
@@ -293,6 +319,8 @@ pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *
 
 	if (read_tiers(&out->cat, p, n, s, !how->chain && !how->tokens && how->order == PICK_CHAIN,
 	    e) < 0)
+		return -1;
+	if (how->order == PICK_HITS && know_hits(&out->cat, p, n, how, e) < 0)
 		return -1;
 	rc = how->chain ? pick_chain(out, p, how, e) : how->tokens ? pick_prompt(out, how, e) :
 		pick_all(out, p, s, how, e);

@@ -5,7 +5,7 @@
 
 /* Which chunks of a place a command means, and in what order: names and selections, a
  * chain, the chunks of a prompt. Shared by kvget, kvstat and kvsend. */
-enum pick_order { PICK_CHAIN, PICK_NEWEST, PICK_OLDEST, PICK_SIZE };
+enum pick_order { PICK_CHAIN, PICK_NEWEST, PICK_OLDEST, PICK_SIZE, PICK_HITS };
 
 struct pick {
 	const char *chain;	/* head: a hash prefix */
@@ -14,6 +14,7 @@ struct pick {
 	uint64_t chunk_tokens;
 	uint64_t limit;		/* bytes; 0 none */
 	enum pick_order order;
+	const char *const *urls;	/* PICK_HITS: of the places, as the user wrote them */
 };
 
 struct picked {
@@ -31,9 +32,9 @@ int pick_sort(struct pick *p, const char *word, struct err *e);
 int pick_open(struct place *p, const char *url, const struct store_opts *o, const char *geometry,
 	struct err *e);
 
-/* Stores in order, as tiers: p[0..*n). One that is down is told, and left out if another is
- * left. -1 with e otherwise. */
-int pick_open_tiers(struct place *p, size_t *n, const char *const *urls, size_t n_urls,
+/* Stores in order, as tiers: p[0..*n). One that is down is told, and left out, of urls too, if
+ * another is left. -1 with e otherwise. */
+int pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls,
 	const struct store_opts *o, const char *geometry, struct err *e);
 
 /* Names that are absent or ambiguous, and broken chains, have been told (tool_fail) and what

@@ -111,6 +111,7 @@ ok 'wrong secret is 6'			env AWS_SECRET_ACCESS_KEY=canary sh -c 'kvget s3://kvb/
 ok 'unknown key is 6'			says 6 InvalidAccessKeyId env AWS_ACCESS_KEY_ID=NOBODY kvget s3://kvb/a
 ok 'no credentials are 6'		says 6 'no AWS credentials' env -u AWS_ACCESS_KEY_ID kvget s3://kvb/a
 ok 'unsigned is 6'			says 6 'without credentials' env KVTOOLS_NO_SIGN_REQUEST=1 kvget s3://kvb/a
+ok '... by its option'			says 6 'without credentials' kvget --no-sign-request s3://kvb/a
 ok 'unreachable is 5'			says 5 'cannot be reached' kvget --retries 0 --endpoint-url http://127.0.0.1:1 s3://kvb/a
 ok 'no such host is 5'			says 5 'is not known' kvget --retries 0 --endpoint-url http://nohost.invalid s3://kvb/a
 ok 'https to http is 6'			says 6 TLS kvget --endpoint-url "https://${AWS_ENDPOINT_URL#http://}" s3://kvb/a
@@ -119,6 +120,7 @@ if command -v faketime >/dev/null; then
 fi
 ok 'a bad profile is 2'			says 2 "profile 'nope'" kvget --profile nope s3://kvb/a
 ok 'a bad region option of a URL is 2'	says 2 'no argument' kvget 's3://kvb/a?regoin=x'
+ok 'virtual host style by its option'	kvget -q -O /dev/null --retries 0 --virtual-host --endpoint-url "http://localhost:${AWS_ENDPOINT_URL##*:}" s3://kvb/a
 ok 'virtual host style'			env KVTOOLS_VIRTUAL_HOST=1 kvget -q -O /dev/null --retries 0 --endpoint-url "http://localhost:${AWS_ENDPOINT_URL##*:}" s3://kvb/a
 
 # https with a certificate of our own

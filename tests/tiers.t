@@ -20,6 +20,11 @@ ok '--fill with -O: both' sh -c 'kvget -q --from cold --fill warm -O w.kv && cmp
 ok '--fill again moves nothing' sh -c 'kvget --json --from cold --fill warm 2>&1 | grep -q "\"chunks\":0.*\"skipped\":8"'
 ok '--limit stops in time' sh -c 'kvget -q cold --limit 600K | kvput -q lim && test $(kvstat ls -o name lim | wc -l) = 2'
 ok '--sort newest works' sh -c 'kvget -q cold --sort newest --limit 300K | kvput -q new && test $(kvstat ls -o name new | wc -l) = 1'
+ok '--sort hits without counts is 2' sh -c 'kvget -q cold --sort hits >/dev/null 2>err; test $? = 2 && grep -q "nothing here counts uses" err'
+kvstat index rebuild -q cold
+used=$(kvstat ls -o name cold | tail -n 1)
+kvget -q cold "$used" >/dev/null && kvget -q cold "$used" >/dev/null
+ok '--sort hits takes the most used' sh -c "kvget -q cold --sort hits --limit 300K | kvput -q hits && test \$(kvstat ls -o name hits) = $used"
 ok '--max-time that passes is a miss' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-time 0.5s >/dev/null; test \$? = 1"
 ok '--max-duration that passes is partial' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-duration 0.5s >/dev/null; test \$? = 3"
 ok 'a tier that is not configured is 2' sh -c 'kvget -q --from hot --from nowhere >/dev/null; test $? = 2'

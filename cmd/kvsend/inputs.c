@@ -39,10 +39,12 @@ static int
 add_store(struct inputs *in, const struct what *w, struct err *e)
 {
 	struct store_opts so = { .conf = opts_conf };
+	struct pick how = w->pick;
 	struct source *s;
 
+	how.urls = &w->from;
 	if (pick_open(&in->place, w->from, &so, w->geometry, e) < 0 ||
-	    pick_chunks(&in->picked, &in->place, 1, &w->sel, &w->pick, e) < 0)
+	    pick_chunks(&in->picked, &in->place, 1, &w->sel, &how, e) < 0)
 		return -1;
 	if (in->place.native)
 		return outbox_add_place(in->box, &in->place, &in->picked.cat, in->picked.order,
