@@ -19,6 +19,7 @@
 #define NEAR_SEND (512 << 10)	/* a GB/s at that distance */
 #define NEAR_RECV (4 << 20)
 #define WAKE_MAX (512 << 10)
+#define SEND_PIECE (1 << 20)
 
 static int
 on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
@@ -231,8 +232,9 @@ broken(const struct s3_conn *c, CURLcode rc, struct err *e)
 		curl_easy_strerror(rc));
 }
 
-ssize_t
-s3_conn_send(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
+/* Some of n bytes: how many. 0: the server has spoken before all was sent, or closed. */
+static ssize_t
+send_some(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
 	struct err *e)
 {
 	size_t sent = 0;
@@ -250,6 +252,40 @@ s3_conn_send(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w
 	}
 	/* A server that closes may have said why before. */
 	return rc == CURLE_OK ? (ssize_t)sent : 0;
+}
+
+static int
+send_all(struct s3_conn *c, const char *p, size_t n, const struct s3_wait *w, struct err *e)
+{
+	while (n > 0) {
+		ssize_t sent = send_some(c, p, n < SEND_PIECE ? n : SEND_PIECE, w, e);
+
+		if (sent <= 0)
+			return sent < 0 ? -1 : 1;
+		p += sent;
+		n -= (size_t)sent;
+	}
+	return 0;
+}
+
+int
+s3_conn_request(struct s3_conn *c, const struct s3_request *r, struct err *e)
+{
+	struct s3_cursor at;
+	const void *p;
+	size_t n;
+	int rc;
+
+	rc = send_all(c, r->head->p, r->head->len, r->wait, e);
+	if (!r->body)
+		return rc;
+	s3_cursor_set(&at, r->body, 0);
+	while (rc == 0 && (n = s3_cursor_next(&at, &p, SEND_PIECE)) > 0) {
+		rc = limit_take(r->limit, n, e);
+		if (rc == 0)
+			rc = send_all(c, p, n, r->wait, e);
+	}
+	return rc;
 }
 
 ssize_t

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 /*
@@ -12,6 +13,8 @@
  * it shall lie: libcurl's own transfers copy each once more.
  */
 struct s3;
+struct s3_body;
+struct limit;
 
 #define S3_CONN_BUF 16384
 
@@ -41,10 +44,15 @@ struct s3_wait {
 	int all;		/* as many bytes as are asked for are sure to come */
 };
 
-/* Send some of n bytes: how many. 0: the server has spoken before all was sent, or closed. -1:
- * ERR_TEMP it broke or stalled, ERR_STOPPED. */
-ssize_t s3_conn_send(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
-	struct err *e);
+/* Send a request, head and body (NULL: none). 1: the server has spoken before all was sent, or
+ * closed. -1: ERR_TEMP it broke or stalled, ERR_STOPPED. */
+struct s3_request {
+	const struct buf *head;
+	const struct s3_body *body;
+	struct limit *limit;
+	const struct s3_wait *wait;
+};
+int s3_conn_request(struct s3_conn *c, const struct s3_request *r, struct err *e);
 /* Receive some: how many, 0 at the end of the stream, -1 as above. Does not look into buf. */
 ssize_t s3_conn_recv(struct s3_conn *c, void *p, size_t n, const struct s3_wait *w,
 	struct err *e);

@@ -13,7 +13,6 @@
 #define DRAIN_MAX (256 << 10)	/* a rest longer than this is not waited for */
 #define PIECE (512 << 10)	/* received at once: what seen() looks at is still in the cache */
 #define LINES_MAX 1000
-#define SEND_PIECE (1 << 20)
 
 /* One exchange under way: HTTP/1.1 (RFC 9112) as far as a client of S3 needs it. */
 struct xfer {
@@ -421,52 +420,14 @@ whole(struct xfer *x)
 		(unsigned long long)c->got, (unsigned long long)want);
 }
 
-/* All of p. 0 also when the server speaks before its end: then *early is set. */
-static int
-send_all(struct xfer *x, const char *p, size_t n, int *early)
-{
-	while (n > 0 && !*early) {
-		ssize_t sent = s3_conn_send(x->conn, p, n < SEND_PIECE ? n : SEND_PIECE, &x->wait,
-			x->e);
-
-		if (sent < 0) {
-			x->a->again = x->e->kind == ERR_TEMP;
-			return -1;
-		}
-		*early = sent == 0;
-		p += sent;
-		n -= (size_t)sent;
-	}
-	return 0;
-}
-
-static int
-send_request(struct xfer *x, const struct s3_send *send, int *early)
-{
-	const struct s3_body *b = x->c->body;
-	struct s3_cursor at;
-	const void *p;
-	size_t n;
-
-	if (send_all(x, send->head->p, send->head->len, early) < 0)
-		return -1;
-	if (!b)
-		return 0;
-	s3_cursor_set(&at, b, 0);
-	while (!*early && (n = s3_cursor_next(&at, &p, SEND_PIECE)) > 0)
-		if (limit_take(x->s->limit, n, x->e) < 0 || send_all(x, p, n, early) < 0)
-			return -1;
-	return 0;
-}
-
 /* A kept connection may have been closed meanwhile: it says nothing then, and proves nothing. */
 static int
 exchange(struct xfer *x, const struct s3_send *send)
 {
-	int early, reused, rc;
+	struct s3_request r = { send->head, x->c->body, x->s->limit, &x->wait };
+	int sent, reused, rc;
 
 	do {
-		early = 0;
 		x->conn = s3_conn_take(x->s, send->host, x->e);
 		if (!x->conn) {
 			x->a->again = x->e->kind == ERR_TEMP;
@@ -474,10 +435,11 @@ exchange(struct xfer *x, const struct s3_send *send)
 		}
 		reused = x->conn->reused;
 		new_answer(x);
-		rc = send_request(x, send, &early);
-		if (rc == 0)
-			rc = read_answer(x);
-		if (rc == 0 && !early && !x->close && x->conn->from == x->conn->to)
+		sent = s3_conn_request(x->conn, &r, x->e);
+		if (sent < 0)
+			x->a->again = x->e->kind == ERR_TEMP;
+		rc = sent < 0 ? -1 : read_answer(x);
+		if (rc == 0 && sent == 0 && !x->close && x->conn->from == x->conn->to)
 			s3_conn_put(x->s, x->conn);
 		else
 			s3_conn_drop(x->conn);
