@@ -116,7 +116,10 @@ used_again(struct learner *l, uint32_t at)
 {
 	const struct mark *m = &l->marks[at];
 
-	l->h.events[m->kind][m->age] += m->blocks;
+	if (m->asked == l->now + 1)
+		hazard_use(&l->h, m->asked_kind, m->asked_age, m->blocks, l->now);
+	else
+		hazard_use(&l->h, m->kind, m->age, m->blocks, l->now);
 }
 
 /* Block i is a ghost: its run comes back, perhaps with its tip. */
@@ -128,7 +131,7 @@ come_back(struct learner *l, uint32_t ghost, uint32_t i)
 
 	used_again(l, ghost);
 	if (m->has_tip && i + 1 < r->n && r->keys[i + 1] == m->tip) {
-		l->h.events[m->tip_kind][m->age]++;
+		hazard_use(&l->h, m->tip_kind, m->age, 1, l->now);
 		if (l->depth < i + 2) {
 			l->depth = i + 2;
 			l->before[i + 1] = 1;
@@ -168,6 +171,22 @@ turns_off(const struct learner *l, uint32_t at, uint32_t i)
 		!(m->has_child && m->child == r->keys[i + 1]);
 }
 
+/* Resident, and about to be used: it is filed as if it had been, so that what the
+ * same request brings in does not push it out before its turn comes. */
+static void
+ask_for(struct learner *l, uint32_t at, uint32_t i)
+{
+	struct mark *m = &l->marks[at];
+
+	m->asked = l->now + 1;
+	m->asked_kind = m->kind;
+	m->asked_age = m->age;
+	cells_leave(l, at, l->now);
+	m->kind = (uint8_t)auto_kind(l->before[i] + 1, l->depth, i + 1 == l->p.req->n);
+	m->age = 0;
+	cells_enter(l, at);
+}
+
 /* From the deepest block up, so that each is known at least as well as those below it. */
 static void
 look_up(struct learner *l)
@@ -186,10 +205,12 @@ look_up(struct learner *l)
 				l->depth = i + 1;
 			if (l->p.nodes[at].count > uses)
 				uses = l->p.nodes[at].count;
-			if (l->p.nodes[at].ghost)
-				come_back(l, at, i);
 		}
 		l->before[i] = uses;
+		if (at != NODE_NONE && l->p.nodes[at].ghost)
+			come_back(l, at, i);
+		else if (at != NODE_NONE)
+			ask_for(l, at, i);
 	}
 }
 

@@ -23,10 +23,11 @@
  * use, counted in references, two classes an octave). Per kind and age the rate
  * of use is estimated: uses seen / time spent at risk, which is right in spite of
  * blocks that are no longer watched (they are censored, not counted as dead).
- * Kinds with few data lean on the curve of all kinds. From the rates follows, for each
- * kind and age, the most uses per time its room can give (Gittins' index; hazard.h).
- * The block of the lowest index leaves; of those within a quarter of each other, which no
- * estimate tells apart, the one idle longest, the deepest first.
+ * Kinds with few data lean on the curve of all kinds: what one request uses again is one
+ * observation, however many blocks it has, and classes with a few such say little. From the rates
+ * follows, for each kind and age, the most uses per time its room can give (Gittins' index;
+ * hazard.h). The block of the lowest index leaves; of those within a quarter of each other,
+ * which no estimate tells apart, the one idle longest, the deepest first.
  * This is the optimal rule for renting out slots to independent blocks with these rates:
  * it turns into LRU where rates fall with age, into LFU where they depend on the count,
  * keeps a fixed part of a loop, and lets a scan pass by; what will not be used
@@ -34,6 +35,13 @@
  * The idea of ranking by learned hits per space-time is LHD's (Beckmann, Chen,
  * Cidon, NSDI 2018); kinds from request structure, the index, chain
  * ghosts and exact victims instead of samples are ours.
+ *
+ * Where there is little to learn from, the rule must not be worse than LRU by its errors. Until
+ * 128 requests have used something again it is LRU: what few chance meetings
+ * decide is lost as often as won, and small caches of long documents see nothing else.
+ * And a request is shown whole before its blocks are referenced, so those that are there
+ * are filed as used at once: replayed tail first, what it brings in would else push out
+ * its own prefix, which in a small cache costs more than the choice of a policy does.
  *
  * Ghosts. The rates of old ages can be seen only in blocks that have left. A
  * block that is evicted stays known as a ghost; but the blocks of a request leave from its
@@ -52,7 +60,9 @@ struct mark {			/* what is known of a record beside its struct node */
 	uint64_t since;		/* when it entered its present account */
 	uint64_t parent, child;	/* keys of its neighbours in the request that used it last */
 	uint64_t tip;		/* ghost: key of its run's tip, when that is gone too */
+	uint64_t asked;		/* resident: time of the request that names it, + 1 */
 	uint32_t blocks;	/* what it stands for: a ghost for its run */
+	uint8_t asked_kind, asked_age;	/* what it was before that */
 	uint8_t kind, age, has_parent, has_child, has_tip, tip_kind;
 };
 
@@ -71,6 +81,7 @@ struct learner {
 	struct queue cells[2][HAZARD_KINDS][HAZARD_AGES];	/* residents; ghosts */
 	uint16_t order[HAZARD_KINDS * HAZARD_AGES];	/* resident cells, lowest index first */
 	uint16_t place[HAZARD_KINDS * HAZARD_AGES];	/* of a cell in order[] */
+	int16_t step[HAZARD_KINDS * HAZARD_AGES];	/* of each cell's index; equals are ties */
 	uint64_t busy[HAZARD_KINDS * HAZARD_AGES / 64 + 1];	/* bit i: order[i] in use */
 };
 

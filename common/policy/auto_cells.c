@@ -103,19 +103,21 @@ cells_age(struct learner *l)
 /* Differences smaller than a quarter are mostly noise: within such a step the longest
  * idle leaves first, as LRU would have it. */
 static void
-steps(int step[CELLS], const double *index)
+set_steps(struct learner *l)
 {
+	const double *index = &l->h.index[0][0];
+
 	for (int c = 0; c < CELLS; c++)
-		step[c] = (int)floor(log(index[c] + 1e-300) / log(STEP));
+		l->step[c] = (int16_t)floor(log(index[c] + 1e-300) / log(STEP));
 }
 
 static int
-after(const int *step, int x, int y)
+after(const struct learner *l, int x, int y)
 {
 	int ages = y % HAZARD_AGES - x % HAZARD_AGES;
 
-	if (step[x] != step[y])
-		return step[x] > step[y];
+	if (l->step[x] != l->step[y])
+		return l->step[x] > l->step[y];
 	return ages ? ages > 0 : x > y;
 }
 
@@ -123,15 +125,13 @@ after(const int *step, int x, int y)
 static void
 sort_order(struct learner *l)
 {
-	int step[CELLS];
-
-	steps(step, &l->h.index[0][0]);
+	set_steps(l);
 	for (int gap = CELLS / 2; gap; gap /= 2)
 		for (int i = gap; i < CELLS; i++) {
 			uint16_t c = l->order[i];
 			int j = i;
 
-			for (; j >= gap && after(step, l->order[j - gap], c); j -= gap)
+			for (; j >= gap && after(l, l->order[j - gap], c); j -= gap)
 				l->order[j] = l->order[j - gap];
 			l->order[j] = c;
 		}
@@ -153,15 +153,40 @@ cells_learn(struct learner *l)
 			set_busy(l, c, 1);
 }
 
+/* Does x leave before y? Both are the next of their cells, which are a tie. Of one request's
+ * blocks those that fewer share are deeper. */
+static int
+sooner(const struct learner *l, uint32_t x, uint32_t y)
+{
+	if (l->marks[x].last != l->marks[y].last)
+		return l->marks[x].last < l->marks[y].last;
+	return l->p.nodes[x].count < l->p.nodes[y].count;
+}
+
+/* Cells that are a tie follow each other, old ages first. Blocks may be moved on a little late,
+ * so the next age class is looked at too. */
 uint32_t
 cells_worst(const struct learner *l)
 {
-	int w = 0, cell;
+	uint32_t worst = NODE_NONE;
+	int step = 0, age = 0;
 
-	while (!l->busy[w])
-		w++;
-	cell = l->order[w * 64 + __builtin_ctzll(l->busy[w])];
-	return l->cells[0][cell / HAZARD_AGES][cell % HAZARD_AGES].tail;
+	for (int w = 0; w * 64 < CELLS; w++)
+		for (uint64_t bits = l->busy[w]; bits; bits &= bits - 1) {
+			int cell = l->order[w * 64 + __builtin_ctzll(bits)];
+			int a = cell % HAZARD_AGES;
+			uint32_t at = l->cells[0][cell / HAZARD_AGES][a].tail;
+
+			if (worst == NODE_NONE) {
+				step = l->step[cell];
+				age = a;
+			} else if (l->step[cell] != step || a < age - 1) {
+				return worst;
+			}
+			if (worst == NODE_NONE || sooner(l, at, worst))
+				worst = at;
+		}
+	return worst;
 }
 
 uint32_t

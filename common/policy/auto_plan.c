@@ -2,6 +2,7 @@
 
 #include "policy/auto.h"
 
+#define TOGETHER 10		/* blocks that one request uses, as far as a snapshot can tell */
 #define EVENTS_MIN 32		/* below this there is nothing to learn from: LRU */
 
 /* What a snapshot tells about the past, for "auto" in batch. An entry with h hits was
@@ -43,10 +44,12 @@ look_at(struct snapshot *s, const struct plan_entry *v, double now_s, int leaf)
 static void
 finish(struct snapshot *s)
 {
+	s->h.requests = HAZARD_ENOUGH;
 	for (int k = 0; k < HAZARD_KINDS; k++) {
 		double passing = 0;
 
 		for (int a = 0; a < HAZARD_AGES; a++) {
+			s->h.groups[k] += s->h.events[k][a] / TOGETHER;
 			passing += s->reached[k][a];
 			s->h.risk[k][a] += passing * (double)(s->h.limit[a + 1] - s->h.limit[a]);
 		}

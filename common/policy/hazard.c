@@ -4,10 +4,18 @@
 #include "policy/hazard.h"
 
 #define FIRST 16		/* end of the first age class */
-#define PRIOR 10		/* events that must be seen before a class speaks for itself */
+#define PRIOR 1			/* requests that must be seen before a class speaks for itself */
 #define MEMORY 100000		/* events after which what was learned counts half */
 
 typedef double table[HAZARD_KINDS][HAZARD_AGES];
+
+static void
+hazard_unlearned(struct hazard *h)
+{
+	for (int k = 0; k < HAZARD_KINDS; k++)
+		for (int a = 0; a < HAZARD_AGES; a++)
+			h->index[k][a] = 1.0 / (double)(1 + h->limit[a]);
+}
 
 void
 hazard_open(struct hazard *h)
@@ -15,9 +23,7 @@ hazard_open(struct hazard *h)
 	memset(h, 0, sizeof(*h));
 	for (int a = 1; a <= HAZARD_AGES; a++)
 		h->limit[a] = (uint64_t)(FIRST * pow(2, (a - 1) / 2.0));
-	for (int k = 0; k < HAZARD_KINDS; k++)
-		for (int a = 0; a < HAZARD_AGES; a++)
-			h->index[k][a] = 1.0 / (double)(1 + h->limit[a]);
+	hazard_unlearned(h);
 }
 
 int
@@ -46,40 +52,52 @@ sum(const double *v)
 	return s;
 }
 
+/* Blocks that are used by one request are one observation, not many: so many more events
+ * must be seen (statisticians call that the design effect of clusters). */
+static double
+prior(double events, double groups)
+{
+	return groups >= 1 && events > groups ? PRIOR * events / groups : PRIOR;
+}
+
 /* Rates of all kinds together. Where an old age has no data yet, assume that the
  * rate goes on falling in proportion to age: gaps are spread evenly over octaves. */
 static void
 common_rates(const struct hazard *h, table risk, double *rate)
 {
-	double events[HAZARD_AGES] = { 0 }, spent[HAZARD_AGES] = { 0 }, expect;
+	double events[HAZARD_AGES] = { 0 }, spent[HAZARD_AGES] = { 0 }, expect, groups = 0, few;
 	const int old = HAZARD_AGES / 2;
 
-	for (int k = 0; k < HAZARD_KINDS; k++)
+	for (int k = 0; k < HAZARD_KINDS; k++) {
+		groups += h->groups[k];
 		for (int a = 0; a < HAZARD_AGES; a++) {
 			events[a] += h->events[k][a];
 			spent[a] += risk[k][a];
 		}
+	}
+	few = prior(sum(events), groups);
 	expect = (sum(events) + 1e-9) / (sum(spent) + 1);
 	for (int a = 0; a < HAZARD_AGES; a++) {
 		if (a >= old)
 			expect = rate[a - 1] * (double)(h->limit[a] + h->limit[a - 1]) /
 				(double)(h->limit[a + 1] + h->limit[a]);
-		rate[a] = (events[a] + PRIOR) / (spent[a] + PRIOR / expect);
+		rate[a] = (events[a] + few) / (spent[a] + few / expect);
 	}
 }
 
-/* Rates of one kind: its own counts and a few imagined ones that follow the common
+/* Rates of one kind: its own counts and a request's worth of imagined ones that follow the common
  * curve at this kind's own level (an empirical Bayes estimate). */
 static void
-kind_rates(const double *events, const double *risk, const double *common, double *rate)
+kind_rates(const double *events, const double *risk, double few, const double *common,
+	double *rate)
 {
 	double expected = 0, level;
 
 	for (int a = 0; a < HAZARD_AGES; a++)
 		expected += risk[a] * common[a];
-	level = (sum(events) + PRIOR) / (expected + PRIOR);
+	level = (sum(events) + few) / (expected + few);
 	for (int a = 0; a < HAZARD_AGES; a++)
-		rate[a] = (events[a] + PRIOR) / (risk[a] + PRIOR / (common[a] * level));
+		rate[a] = (events[a] + few) / (risk[a] + few / (common[a] * level));
 }
 
 /*
@@ -113,17 +131,19 @@ best_stop(const struct hazard *h, const double *rate, double *index)
 static void
 fade(struct hazard *h)
 {
-	for (int k = 0; k < HAZARD_KINDS; k++)
+	for (int k = 0; k < HAZARD_KINDS; k++) {
+		h->groups[k] /= 2;
 		for (int a = 0; a < HAZARD_AGES; a++) {
 			h->events[k][a] /= 2;
 			h->risk[k][a] /= 2;
 		}
+	}
 }
 
 double
 hazard_learn(struct hazard *h, uint64_t now)
 {
-	double common[HAZARD_AGES], rate[HAZARD_AGES], events = 0, open;
+	double common[HAZARD_AGES], rate[HAZARD_AGES], events = 0, open, few;
 	table risk;
 
 	for (int k = 0; k < HAZARD_KINDS; k++) {
@@ -133,9 +153,14 @@ hazard_learn(struct hazard *h, uint64_t now)
 		}
 		events += sum(h->events[k]);
 	}
+	if (h->requests < HAZARD_ENOUGH) {
+		hazard_unlearned(h);
+		return events;
+	}
 	common_rates(h, risk, common);
 	for (int k = 0; k < HAZARD_KINDS; k++) {
-		kind_rates(h->events[k], risk[k], common, rate);
+		few = prior(sum(h->events[k]), h->groups[k]);
+		kind_rates(h->events[k], risk[k], few, common, rate);
 		best_stop(h, rate, h->index[k]);
 	}
 	if (events > MEMORY)
