@@ -49,6 +49,8 @@ is 'the last use is known'	"$(last_use)" "$(date -u -d '-100000 seconds' +%F)"
 case $(redis_cli plain CLIENT NO-TOUCH ON) in
 OK)
 	is 'and stays what it was'	"$(last_use)" "$(date -u -d '-100000 seconds' +%F)"
+	kvstat verify "$url/8" >/dev/null 2>&1
+	is 'checking is no use'		"$(last_use)" "$(date -u -d '-100000 seconds' +%F)"
 	kvget "$url/8" >/dev/null 2>&1
 	is 'until there is a use'	"$(last_use)" "$(date -u +%F)"
 	;;

@@ -201,29 +201,18 @@ value_item(struct getting *x, struct resp *r, struct resp_item *it, struct err *
 	return err_set(e, ERR_CORRUPT, "reply: of another type than expected");
 }
 
-/* A whole value is a use of it, a range of one (a header) is not. */
 static int
 get_whole(struct getting *x, struct resp *r, struct err *e)
 {
 	struct resp_item it;
-	int64_t touched;
 
 	resp_begin(r, 2);
 	resp_text(r, "GET");
 	resp_text(r, x->key);
-	if (resp_quiet(r)) {
-		resp_begin(r, 2);
-		resp_text(r, "TOUCH");
-		resp_text(r, x->key);
-	}
 	if (resp_flush(r, e) < 0 || value_item(x, r, &it, e) < 0)
 		return -1;
 	x->g->size = (uint64_t)it.n;
-	if (read_value(x, r, (uint64_t)it.n, e) < 0)
-		return -1;
-	if (resp_quiet(r) && resp_get_number(r, &touched, e) < 0 && resp_broken(r))
-		return -1;
-	return 0;
+	return read_value(x, r, (uint64_t)it.n, e);
 }
 
 /* GETRANGE of a key that is not there is an empty text, as of one that is short: the
@@ -474,10 +463,37 @@ redis_delete(struct store *s, const char *const *names, size_t n, signed char *s
 	return rc;
 }
 
-/* No touch: reading a key is a use to the server already. */
+/* ---- touch ---- */
+
+/* Where the server counts all that is read, it has counted this already. */
+static int
+touch(void *ctx, struct resp *r, struct err *e)
+{
+	int64_t n;
+
+	if (!resp_quiet(r))
+		return 0;
+	resp_begin(r, 2);
+	resp_text(r, "TOUCH");
+	resp_text(r, ctx);
+	return resp_flush(r, e) < 0 ? -1 : resp_get_number(r, &n, e);
+}
+
+static void
+redis_touch(struct store *s, const char *name)
+{
+	struct buf key = { 0 };
+	struct err ignored;
+
+	if (redis_key(of(s), name, &key, &ignored))
+		redis_net_run(of(s)->net, key.p, touch, key.p, &ignored);
+	buf_free(&key);
+}
+
 const struct store_ops store_redis = {
 	.schemes = redis_net_schemes, .jobs = 8, .open = redis_open, .close = redis_close,
 	.list = redis_list, .stat = redis_stat, .get = redis_get, .put = redis_put,
+	.touch = redis_touch,
 	.del = redis_delete, .space = redis_space, .lock = redis_lock,
 	.unlock = redis_unlock,
 };
