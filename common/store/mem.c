@@ -170,7 +170,8 @@ object_new(const char *name, const struct iovec *iov, int n)
 		return NULL;
 	}
 	for (i = 0, to = x->p; i < n; to += iov[i++].iov_len)
-		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+		if (iov[i].iov_len)
+			memcpy(to, iov[i].iov_base, iov[i].iov_len);
 	x->mtime_ns = clock_now_ns();
 	return x;
 }
