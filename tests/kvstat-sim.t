@@ -93,6 +93,18 @@ for kind in chat rag code scan loop zipf; do
 		--policy lru,auto --capacity 2000 -o tsv | cut -f 1,4 | tr '\n' ' ' |
 		awk '{ exit !(\$4 >= 0.98 * \$2) }'"
 done
+# small caches: few reuses, requests nearly as long as the room
+while read -r room gen; do
+	ok "auto is near LRU or above: $room blocks, $gen" sh -c "kvstat sim -q --no-min --gen $gen \
+		--policy lru,auto --capacity $room -o tsv | cut -f 1,4 | tr '\n' ' ' |
+		awk '{ exit !(\$4 >= 0.98 * \$2) }'"
+done <<-G
+	200 docqa,docs=50,len=20000,repeat=3,seed=1
+	50 docqa,docs=100,len=2560,repeat=5,seed=1
+	100 docqa,docs=8,len=20000,repeat=10,seed=0
+	200 chat,requests=4000,len=3000,turns=2,rate=.3,seed=0
+	500 chat,requests=4000,len=3000,turns=2,rate=.3,seed=0
+G
 
 ok 'no such policy is 2'	status 2 kvstat sim "$trace" --policy mru --capacity 10
 ok 'no room is 2'		status 2 kvstat sim "$trace" --policy lru

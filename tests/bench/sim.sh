@@ -19,7 +19,9 @@ a=$(ours | sed 's/.*"hit_ratio":\([0-9.]*\),"prefix_hit_ratio":\([0-9.]*\).*/\1 
 b=$(python3 "$here/peer/lru.py" "$trace" 10000)
 [ "$a" = "$b" ] || { echo "sim: we say $a, the peer says $b" >&2; exit 1; }
 echo "sim: $(wc -l <"$trace") requests, LRU of 10000 blocks, hit ratio ${a% *}, both"
-race 'kvstat sim' "$out/kvstat sim -q --no-min $trace --policy lru --capacity 10000 --json >/dev/null" \
+race 'LRU, ceiling, bound' "$out/kvstat sim -q $trace --policy lru --capacity 10000 --json >/dev/null" \
+	'Python, LRU' "python3 $here/peer/lru.py $trace 10000 >/dev/null"
+race 'LRU alone' "$out/kvstat sim -q --no-min $trace --policy lru --capacity 10000 --json >/dev/null" \
 	'Python' "python3 $here/peer/lru.py $trace 10000 >/dev/null"
 for p in lru s3fifo arc gdsf auto; do
 	"$out/bench/policy" access "$p"
