@@ -154,10 +154,13 @@ copy_in_order(struct trace *to, const struct trace *from, const struct arrival *
 int
 trace_sort(struct trace *t, struct err *e)
 {
-	struct arrival *order = malloc((t->n + 1) * sizeof(*order));
+	struct arrival *order;
 	struct trace s = *t;
 	int r = -1;
 
+	if (!t->n_refs)
+		return 0;
+	order = malloc((t->n + 1) * sizeof(*order));
 	s.ids = huge_alloc(t->room_refs * sizeof(*s.ids));
 	s.requests = calloc(t->room + 1, sizeof(*s.requests));
 	if (order && s.ids && s.requests) {
