@@ -64,7 +64,7 @@ fate_close(struct wire_fate *f)
 {
 	int i;
 
-	if (f->failed && f->why.kind != ERR_TEMP)
+	if (f->failed && (f->why.kind != ERR_TEMP || f->unfit))
 		conn_drain(f->link->c);
 	for (i = 0; i < FATE_CONDS; i++)
 		pthread_cond_destroy(&f->change[i]);
@@ -78,7 +78,7 @@ fate_fail_locked(struct wire_fate *f, const struct err *why)
 		return;
 	f->failed = 1;
 	f->why = *why;
-	if (why->kind != ERR_TEMP) {	/* ours to tell; else the peer is gone */
+	if (why->kind != ERR_TEMP || f->unfit) {	/* ours to tell; else the peer is gone */
 		wire_refuse(f->link->c, why);
 		conn_shut_write(f->link->c);
 	} else {
@@ -86,6 +86,22 @@ fate_fail_locked(struct wire_fate *f, const struct err *why)
 	}
 	fabric_shut(f->link->f);
 	fate_wake_all(f);
+}
+
+void
+fate_unfit(struct wire_fate *f, unsigned transports, const struct err *why)
+{
+	struct err e = *why;
+
+	if (e.kind != ERR_REFUSED || fabric_transport(f->link->f) != TRANSPORT_VERBS ||
+	    transports == 1u << TRANSPORT_VERBS)
+		return;
+	e.kind = ERR_TEMP;
+	pthread_mutex_lock(&f->lock);
+	if (!f->failed)
+		f->unfit = 1;
+	fate_fail_locked(f, &e);
+	pthread_mutex_unlock(&f->lock);
 }
 
 void

@@ -53,6 +53,7 @@ struct wire_fate {
 	 * every event costs more than the event. */
 	pthread_cond_t change[FATE_CONDS];
 	int failed;
+	int unfit;			/* of kind ERR_TEMP, but the peer is there and is told */
 	struct err why;
 	struct wire_link *link;
 	int over;			/* the session's work is done */
@@ -65,6 +66,9 @@ void fate_close(struct wire_fate *f);
  * soon tell why, and is waited for a moment. Lock not held. */
 void fate_fail(struct wire_fate *f, const struct err *why);
 void fate_fail_locked(struct wire_fate *f, const struct err *why);	/* at once; lock held */
+/* Memory may not be registered, or not so much, and there are transports that need none of that:
+ * the session fails with ERR_TEMP, so that who connects again can go on by one of those. */
+void fate_unfit(struct wire_fate *f, unsigned transports, const struct err *why);
 /* Wait for a change for at most a second; lock held. Fails the session when a stop is asked. */
 void fate_wait(struct wire_fate *f, enum fate_cond which);
 void fate_wake(struct wire_fate *f, enum fate_cond which);

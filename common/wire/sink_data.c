@@ -60,6 +60,8 @@ grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
 	}
 	mem.len = (size_t)size;
 	rc = fabric_grant(s->link.f, id, &mem, (size_t)size, &text, e);
+	if (rc < 0)
+		fate_unfit(f, s->opts->transports, e);
 	pthread_mutex_lock(&f->lock);
 	x->sum = sum;
 	x->summed = x->offer->region;

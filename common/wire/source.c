@@ -20,7 +20,7 @@ wire_source_open(struct wire_source **out, const struct wire_feed *f, const stru
 		return err_set(e, ERR_FAILED, "no random bytes");
 	}
 	s->feed = *f;
-	s->opts = *o;
+	s->opts = o;
 	*out = s;
 	return 0;
 }
@@ -168,7 +168,7 @@ room(struct out *o, int wait)
 static int
 goes_along(struct out *o, const struct wire_item *it)
 {
-	const struct wire_opts *wo = &o->s->opts;
+	const struct wire_opts *wo = o->s->opts;
 	int rc;
 
 	if (!it->mem.p || it->offer.size > WIRE_CHUNK_MAX || wo->bwlimit || wo->until > 0 ||
@@ -261,7 +261,7 @@ say_end(struct out *o, struct buf *b, struct err *e)
 static void
 say_bye(struct out *o, struct buf *b)
 {
-	const struct wire_opts *wo = &o->s->opts;
+	const struct wire_opts *wo = o->s->opts;
 	struct wire_verdict v = { .state = WIRE_COMPLETE };
 
 	if (wo->farewell)
@@ -312,7 +312,7 @@ keep_pending(struct out *o)
 		if (!it)
 			continue;
 		if (it->fd >= 0)
-			pool_put(s->opts.pool, &it->mem);
+			pool_put(s->opts->pool, &it->mem);
 		else if (s->feed.unload)
 			s->feed.unload(s->feed.ctx, it);
 		s->pending[n++] = it;
@@ -360,11 +360,11 @@ wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, s
 		return err_sys(e, "session");
 	o->s = s;
 	memcpy(hello.run, s->run, sizeof(hello.run));
-	if (s->opts.reconnect)
+	if (s->opts->reconnect)
 		hello.flags |= WIRE_RETRIES;
-	if (s->opts.bench)
+	if (s->opts->bench)
 		hello.flags |= WIRE_BENCH;
-	if (wire_meet(&o->link, c, &hello, &s->opts, door, e) == 0) {
+	if (wire_meet(&o->link, c, &hello, s->opts, door, e) == 0) {
 		strcpy(s->transport, o->link.transport);
 		s->line = o->link.line;
 		rc = run_session(o, e);

@@ -58,7 +58,7 @@ struct out {
 
 struct wire_source {
 	struct wire_feed feed;
-	struct wire_opts opts;
+	const struct wire_opts *opts;
 	unsigned char run[16];
 	struct wire_item *pending[WIRE_WINDOW];	/* not settled when a session broke */
 	uint32_t n_pending, at_pending;

@@ -94,7 +94,7 @@ hear_done(struct out *o, const struct wire_msg *m, struct err *e)
 		return 0;
 	}
 	wire_verdict_err(&v, &why);
-	if (v.state == WIRE_AGAIN && t->state == SLOT_SENT && t->again < o->s->opts.retries &&
+	if (v.state == WIRE_AGAIN && t->state == SLOT_SENT && t->again < o->s->opts->retries &&
 	    own_copy_good(t->item)) {
 		count_again(o, t);
 		t->state = SLOT_QUEUED;

@@ -46,7 +46,7 @@ load_file(struct out *o, struct wire_item *it, uint32_t id, struct err *e)
 {
 	ssize_t got;
 
-	if (pool_get(o->s->opts.pool, id, (size_t)it->offer.size, &it->mem, e) < 0)
+	if (pool_get(o->s->opts->pool, id, (size_t)it->offer.size, &it->mem, e) < 0)
 		return -1;
 	got = io_pread(it->fd, it->mem.p, (size_t)it->offer.size, it->fd_off, e);
 	it->mem.len = got < 0 ? 0 : (size_t)got;
@@ -87,7 +87,7 @@ loader(void *arg)
 static int
 pace(struct out *o, uint64_t len, struct err *e)
 {
-	double now = clock_mono(), at, rate = (double)o->s->opts.bwlimit;
+	double now = clock_mono(), at, rate = (double)o->s->opts->bwlimit;
 
 	if (rate <= 0)
 		return 0;
@@ -194,7 +194,7 @@ too_late(struct out *o, const uint32_t *ids, unsigned n)
 	struct err why;
 	unsigned i;
 
-	if (o->s->opts.until <= 0 || clock_mono() < o->s->opts.until)
+	if (o->s->opts->until <= 0 || clock_mono() < o->s->opts->until)
 		return 0;
 	err_set(&why, ERR_PARTIAL, "time limit reached");
 	mark(o, ids, n, 0);
@@ -207,7 +207,7 @@ static int
 send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
 {
 	const struct slot *t = &o->slot[ids[0] % WIRE_WINDOW];
-	unsigned n = o->s->opts.layers ? group(o, ids) : 1;
+	unsigned n = o->s->opts->layers ? group(o, ids) : 1;
 	int rc;
 
 	if (too_late(o, ids, n))
@@ -215,7 +215,7 @@ send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
 	mark(o, ids, n, 1);
 	rc = pace(o, n * t->item->offer.size, e);
 	if (rc == 0)
-		rc = o->s->opts.layers ? send_layers(o, l, ids, n, e) :
+		rc = o->s->opts->layers ? send_layers(o, l, ids, n, e) :
 		    send_piece(l, t, ids[0], 0, t->item->offer.size, e);
 	if (!mark(o, ids, n, 0) && rc == 0)
 		rc = lane_flush(l, e);
@@ -234,6 +234,8 @@ sender(void *arg)
 
 	while (rc == 0 && next_of(o, &o->send, ids))
 		rc = send_some(o, l, ids, &e);
+	if (rc < 0)
+		fate_unfit(&o->fate, o->s->opts->transports, &e);
 	if (rc == 0)
 		rc = lane_finish(l, &e);	/* of a failed session: shut, and nobody hears */
 	if (rc < 0)
@@ -257,7 +259,7 @@ start(struct out *o, struct worker *w, unsigned *n, unsigned want, void *(*run)(
 int
 out_start(struct out *o, struct err *e)
 {
-	unsigned loads = o->s->feed.load || !fabric_files(o->link.f) ? o->s->opts.jobs : 0;
+	unsigned loads = o->s->feed.load || !fabric_files(o->link.f) ? o->s->opts->jobs : 0;
 
 	if (loads > FABRIC_LANES)
 		loads = FABRIC_LANES;

@@ -76,6 +76,7 @@ struct wire_feed {
 };
 
 struct wire_source;
+/* o outlives it: wire_dial() may leave out transports in there. */
 int wire_source_open(struct wire_source **out, const struct wire_feed *f, const struct wire_opts *o,
 	struct err *e);
 /* What is not settled is given to done() as failed, with why. */
