@@ -20,6 +20,7 @@ struct out {
 	int n_cols, name_col;
 	enum form form;
 	struct buf cells;	/* NUL-terminated texts, rows of n_cols, while held back */
+	struct buf row;		/* the one that goes out now */
 	size_t rows;
 	int *width;
 };
@@ -83,8 +84,12 @@ out_open(const char *schema, const struct out_col *cols, int n_cols, int name_co
 static void
 put_clean(struct buf *b, const char *s)
 {
-	for (; *s; s++)
-		buf_chr(b, (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+	size_t n = strlen(s), i;
+	char *to = buf_room(b, n);
+
+	for (i = 0; to && i < n; i++)
+		to[i] = (unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i];
+	b->len += to ? n : 0;
 }
 
 const char *
@@ -112,7 +117,7 @@ text_cell(const struct out *o, const struct out_col *c, union out_value v, struc
 		if (v.u == OUT_NONE)
 			buf_chr(b, '-');
 		else
-			buf_printf(b, "%" PRIu64, v.u);
+			buf_u64(b, v.u);
 		return;
 	case OUT_SIZE:
 		if (v.u == OUT_NONE)
@@ -120,7 +125,7 @@ text_cell(const struct out *o, const struct out_col *c, union out_value v, struc
 		else if (people)
 			buf_str(b, num_size_text(t, v.u));
 		else
-			buf_printf(b, "%" PRIu64, v.u);
+			buf_u64(b, v.u);
 		return;
 	case OUT_TIME:
 		buf_str(b, v.i ? clock_text(t, v.i) : "-");
@@ -134,6 +139,8 @@ text_cell(const struct out *o, const struct out_col *c, union out_value v, struc
 		buf_printf(b, people ? "%.1f %%" : "%.4f", people ? v.d * 100 : v.d);
 	else if (c->type == OUT_AGE && people)
 		buf_str(b, num_duration_text(t, v.d));
+	else if (c->type == OUT_AGE && v.d >= 0 && v.d < 1e18)
+		buf_u64(b, (uint64_t)(v.d + 0.5));
 	else
 		buf_printf(b, "%.*f", c->type == OUT_AGE ? 0 : c->digits, v.d);
 }
@@ -155,7 +162,7 @@ json_cell(const struct out_col *c, union out_value v, struct buf *b)
 		if (v.u == OUT_NONE)
 			buf_str(b, "null");
 		else
-			buf_printf(b, "%" PRIu64, v.u);
+			buf_u64(b, v.u);
 		return;
 	case OUT_TIME:
 		if (v.i)
@@ -182,36 +189,32 @@ shown(const struct out *o, int i)
 static void
 json_row(struct out *o, const union out_value *v)
 {
-	struct buf b = { 0 };
+	struct buf *b = &o->row;
 	int i;
 
-	buf_printf(&b, "{\"schema\":\"%s\"", o->schema);
+	buf_printf(b, "{\"schema\":\"%s\"", o->schema);
 	for (i = 0; i < o->n_cols; i++) {
-		buf_printf(&b, ",\"%s\":", o->cols[i].name);
-		json_cell(&o->cols[i], v[i], &b);
+		buf_printf(b, ",\"%s\":", o->cols[i].name);
+		json_cell(&o->cols[i], v[i], b);
 	}
-	buf_str(&b, "}\n");
-	fwrite(b.p, 1, b.len, stdout);
-	buf_free(&b);
+	buf_str(b, "}\n");
 }
 
 static void
 tsv_row(struct out *o, const union out_value *v)
 {
-	struct buf b = { 0 };
+	struct buf *b = &o->row;
 	int i, first = 1;
 
 	for (i = 0; i < o->n_cols; i++) {
 		if (o->form == NAME ? i != o->name_col : !shown(o, i))
 			continue;
 		if (!first)
-			buf_chr(&b, '\t');
+			buf_chr(b, '\t');
 		first = 0;
-		text_cell(o, &o->cols[i], v[i], &b);
+		text_cell(o, &o->cols[i], v[i], b);
 	}
-	buf_chr(&b, o->form == NAME && opts_common.nul ? 0 : '\n');
-	fwrite(b.p, 1, b.len, stdout);
-	buf_free(&b);
+	buf_chr(b, o->form == NAME && opts_common.nul ? 0 : '\n');
 }
 
 void
@@ -219,12 +222,10 @@ out_row(struct out *o, const union out_value *v)
 {
 	int i;
 
-	if (o->form == JSON) {
-		json_row(o, v);
-		return;
-	}
-	if (o->form == TSV || o->form == NAME) {
-		tsv_row(o, v);
+	if (o->form == JSON || o->form == TSV || o->form == NAME) {
+		o->row.len = 0;
+		(o->form == JSON ? json_row : tsv_row)(o, v);
+		fwrite(o->row.p, 1, o->row.len, stdout);
 		return;
 	}
 	for (i = 0; i < o->n_cols; i++) {
@@ -294,6 +295,7 @@ void
 out_drop(struct out *o)
 {
 	buf_free(&o->cells);
+	buf_free(&o->row);
 	free(o->width);
 	free(o);
 }

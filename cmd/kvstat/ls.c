@@ -73,14 +73,13 @@ row(struct out *out, const struct stat_place *s, size_t at, int64_t now)
 
 	stat_fold(s, at, &f);
 	/* names for scripts and JSON are whole, for people 12 digits */
-	snprintf(name, sizeof(name), "%.12s", f.name);
-	snprintf(ranks, sizeof(ranks), "%u/%u", f.ranks, g->tp);
-	v[NAME].s = out_human() ? name : f.name;
+	v[NAME].s = out_human() ? key_hash_short(name, &s->cat.rows[at].hash) : f.name;
 	v[DEPTH].u = stat_depth(h);
 	v[TOKENS].u = h && !h->state ? h->tokens : OUT_NONE;
 	v[SIZE].u = f.size;
 	v[AGE].d = f.mtime_s ? (double)(now - f.mtime_s) : NAN;
 	v[USED].d = f.atime_s ? (double)(now - f.atime_s) : NAN;
+	snprintf(ranks, sizeof(ranks), "%u/%u", f.ranks, g->tp);
 	v[RANKS].s = ranks;
 	v[MODEL].s = g->model;
 	v[DTYPE].s = *g->dtype ? g->dtype : NULL;

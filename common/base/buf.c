@@ -66,6 +66,17 @@ buf_chr(struct buf *b, char c)
 }
 
 int
+buf_u64(struct buf *b, uint64_t v)
+{
+	char digits[20], *p = digits + sizeof(digits);
+
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	return buf_add(b, p, (size_t)(digits + sizeof(digits) - p));
+}
+
+int
 buf_printf(struct buf *b, const char *fmt, ...)
 {
 	char *to = buf_room(b, 128);

@@ -21,6 +21,7 @@ void *buf_room(struct buf *b, size_t n);	/* n free bytes at the end; len unchang
 int buf_add(struct buf *b, const void *p, size_t n);	/* 0 or -1 */
 int buf_str(struct buf *b, const char *s);
 int buf_chr(struct buf *b, char c);
+int buf_u64(struct buf *b, uint64_t v);		/* decimal */
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* A JSON string with its quotes: control characters, '"' and '\' escaped, bytes

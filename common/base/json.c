@@ -23,11 +23,13 @@ bad(const struct json *j, const char *why, struct err *e)
 static void
 blanks(struct json *j)
 {
-	static const char eight[8] = "        ";
+	static const char many[] = "                                ";
 
+	if (j->p == j->end || (unsigned char)*j->p > ' ')
+		return;
 	/* headers are padded with thousands of them */
-	while (j->end - j->p >= 8 && !memcmp(j->p, eight, 8))
-		j->p += 8;
+	while (j->end - j->p >= 32 && !memcmp(j->p, many, 32))
+		j->p += 32;
 	while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r'))
 		j->p++;
 }
@@ -49,6 +51,23 @@ utf8(const char *s, const char *end)
 	return n;
 }
 
+/* Where the first '"', '\\', control character or byte over 0x7f stands, or less than eight bytes
+ * before end: eight at a time, by what borrows into their high bits. */
+static const char *
+plain(const char *p, const char *end)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+
+	for (; end - p >= 8; p += 8) {
+		uint64_t x = get_le64(p), quote = x ^ '"' * ones, slash = x ^ '\\' * ones;
+		uint64_t stop = ((x - ' ' * ones) | x | (quote - ones) | (slash - ones)) & high;
+
+		if (stop)
+			return p + __builtin_ctzll(stop) / 8;
+	}
+	return p;
+}
+
 /* At the opening quote; leaves text, len, escaped, and p behind the closing one. */
 static int
 string(struct json *j, struct err *e)
@@ -59,7 +78,7 @@ string(struct json *j, struct err *e)
 
 	j->text = s;
 	j->escaped = 0;
-	while (j->p < j->end) {
+	while ((j->p = plain(j->p, j->end)) < j->end) {
 		unsigned char c = (unsigned char)*j->p;
 
 		if (c == '"') {

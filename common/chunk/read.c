@@ -202,24 +202,36 @@ take_unknown(struct reader *r, const char *name, struct err *e)
 	return rc;
 }
 
+/* Index of the field that the current name is, or chunk_n_fields. */
+static size_t
+field_of(const struct reader *r)
+{
+	size_t i = r->next, k;
+
+	for (k = 0; k < chunk_n_fields; k++, i++) {
+		if (i == chunk_n_fields)
+			i = 0;
+		if (*chunk_fields[i].name == *r->j.text && json_is(&r->j, chunk_fields[i].name))
+			return i;
+	}
+	return k;
+}
+
 static int
 read_pair(struct reader *r, struct err *e)
 {
+	size_t field = field_of(r), i;
 	char name[256];
-	size_t i, k;
 
 	if (take_text(r, name, sizeof(name), e) < 0 ||
 	    next_is(r, JSON_STRING, "metadata must be strings", e) < 0)
 		return -1;
-	for (k = 0; k < chunk_n_fields; k++) {
-		i = (r->next + k) % chunk_n_fields;
-		if (strcmp(chunk_fields[i].name, name) != 0)
-			continue;
-		r->next = i + 1;
-		if (r->seen & 1ull << i)
+	if (field < chunk_n_fields) {
+		r->next = field + 1;
+		if (r->seen & 1ull << field)
 			return corrupt(r, "name twice", e);
-		r->seen |= 1ull << i;
-		return take_field(r, &chunk_fields[i], e);
+		r->seen |= 1ull << field;
+		return take_field(r, &chunk_fields[field], e);
 	}
 	for (i = 0; i < N_OTHERS; i++)
 		if (!strcmp(chunk_others[i], name))

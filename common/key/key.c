@@ -370,3 +370,23 @@ key_parse_name(struct key *k, const char *name, struct err *e)
 		return err_set(e, ERR_CORRUPT, "'%.200s': not a name of ours", name);
 	return 0;
 }
+
+int
+key_parse_next(struct key *k, const char *before, const char *name)
+{
+	size_t n = strlen(name), digits = 2 * (size_t)k->hash.len, tail = strlen(SUFFIX), at;
+	struct key_hash h = { .len = k->hash.len };
+	char lower[KEY_HEX];
+
+	if (n != strlen(before) || n < digits + tail)
+		return -1;
+	at = n - tail - digits;
+	if (memcmp(name, before, at + 2) != 0 || memcmp(name + n - tail, SUFFIX, tail) != 0 ||
+	    hex_read(h.b, name + at, h.len) < 0)
+		return -1;
+	hex_write(lower, h.b, h.len);
+	if (memcmp(name + at, lower, digits) != 0)
+		return -1;
+	k->hash = h;
+	return 0;
+}

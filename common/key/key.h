@@ -79,6 +79,9 @@ char *key_text(char out[KEY_TEXT], const struct key *k);
 int key_name(struct buf *out, const struct key *k, struct err *e);	/* appended, no NUL */
 /* ERR_CORRUPT unless key_name() of the result would give exactly this. */
 int key_parse_name(struct key *k, const char *name, struct err *e);
+/* Listings: k came from the name before. A name that differs from that one in the digits of its
+ * hash alone (and has the same HH) gives k its hash: 0; else -1, and k stays. */
+int key_parse_next(struct key *k, const char *before, const char *name);
 
 /* What all names begin with that share k's first fields, for prefix listings, appended:
  * model "": nothing. dtype "": "MODEL/". No hash: "MODEL/DTYPE-.../". Else ".../HH/". */
