@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/num.h"
+#include "base/par.h"
 #include "opts.h"
 #include "out.h"
 #include "tool.h"
@@ -20,7 +21,8 @@ struct out {
 	int n_cols, name_col;
 	enum form form;
 	struct buf cells;	/* NUL-terminated texts, rows of n_cols, while held back */
-	struct buf row;		/* the one that goes out now */
+	struct buf text;	/* lines that go out next */
+	int hold;		/* somebody else writes them */
 	size_t rows;
 	int *width;
 };
@@ -189,7 +191,7 @@ shown(const struct out *o, int i)
 static void
 json_row(struct out *o, const union out_value *v)
 {
-	struct buf *b = &o->row;
+	struct buf *b = &o->text;
 	int i;
 
 	buf_printf(b, "{\"schema\":\"%s\"", o->schema);
@@ -203,7 +205,7 @@ json_row(struct out *o, const union out_value *v)
 static void
 tsv_row(struct out *o, const union out_value *v)
 {
-	struct buf *b = &o->row;
+	struct buf *b = &o->text;
 	int i, first = 1;
 
 	for (i = 0; i < o->n_cols; i++) {
@@ -217,15 +219,24 @@ tsv_row(struct out *o, const union out_value *v)
 	buf_chr(b, o->form == NAME && opts_common.nul ? 0 : '\n');
 }
 
+static void
+put_text(struct out *o)
+{
+	if (o->text.fail)
+		opts_bad("out of memory");
+	fwrite(o->text.p, 1, o->text.len, stdout);
+	o->text.len = 0;
+}
+
 void
 out_row(struct out *o, const union out_value *v)
 {
 	int i;
 
 	if (o->form == JSON || o->form == TSV || o->form == NAME) {
-		o->row.len = 0;
 		(o->form == JSON ? json_row : tsv_row)(o, v);
-		fwrite(o->row.p, 1, o->row.len, stdout);
+		if (!o->hold)
+			put_text(o);
 		return;
 	}
 	for (i = 0; i < o->n_cols; i++) {
@@ -239,6 +250,54 @@ out_row(struct out *o, const union out_value *v)
 		buf_chr(&o->cells, 0);
 	}
 	o->rows++;
+}
+
+#define BATCH 1024	/* rows a thread makes at a time */
+#define BATCHES 16
+
+struct many {
+	struct out batch[BATCHES];
+	size_t first, n;
+	out_make *row;
+	void *ctx;
+};
+
+static int
+make_batch(void *ctx, size_t i, struct err *e)
+{
+	struct many *m = ctx;
+	size_t at = m->first + i * BATCH, end = at + BATCH < m->n ? at + BATCH : m->n;
+
+	(void)e;
+	for (; at < end; at++)
+		m->row(&m->batch[i], at, m->ctx);
+	return 0;
+}
+
+void
+out_rows(struct out *o, size_t n, out_make *row, void *ctx)
+{
+	struct many m = { .n = n, .row = row, .ctx = ctx };
+	size_t i, batches;
+
+	if (o->form == TABLE || o->form == WIDE || n <= BATCH) {
+		for (i = 0; i < n; i++)
+			row(o, i, ctx);
+		return;
+	}
+	for (i = 0; i < BATCHES; i++)
+		m.batch[i] = (struct out){ .schema = o->schema, .cols = o->cols,
+			.n_cols = o->n_cols, .name_col = o->name_col, .form = o->form, .hold = 1 };
+	for (; m.first < n; m.first += BATCHES * BATCH) {
+		batches = (n - m.first + BATCH - 1) / BATCH;
+		if (batches > BATCHES)
+			batches = BATCHES;
+		par_each(batches, 0, make_batch, &m, NULL);
+		for (i = 0; i < batches; i++)
+			put_text(&m.batch[i]);
+	}
+	for (i = 0; i < BATCHES; i++)
+		buf_free(&m.batch[i].text);
 }
 
 static void
@@ -295,7 +354,7 @@ void
 out_drop(struct out *o)
 {
 	buf_free(&o->cells);
-	buf_free(&o->row);
+	buf_free(&o->text);
 	free(o->width);
 	free(o);
 }

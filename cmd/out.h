@@ -1,6 +1,7 @@
 #ifndef CMD_OUT_H
 #define CMD_OUT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -42,6 +43,10 @@ struct out;
  * text is aligned; NDJSON and tsv go out at once. name_col: the column that -o name prints. */
 struct out *out_open(const char *schema, const struct out_col *cols, int n_cols, int name_col);
 void out_row(struct out *o, const union out_value *v);
+/* n rows made by several threads: row(o, i, ctx) calls out_row(o) for the i-th, with the o that it
+ * is given. They come out in order. */
+typedef void out_make(struct out *o, size_t i, void *ctx);
+void out_rows(struct out *o, size_t n, out_make *row, void *ctx);
 void out_close(struct out *o);
 void out_drop(struct out *o);	/* without the head of an empty table */
 

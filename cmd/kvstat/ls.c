@@ -62,9 +62,18 @@ static const struct out_col cols[N_COLS] = {
 
 enum order { BY_NAME, BY_SIZE, BY_AGE, BY_CHAIN };
 
+struct listing {
+	const struct stat_place *s;
+	const size_t *order;
+	int64_t now;
+};
+
 static void
-row(struct out *out, const struct stat_place *s, size_t at, int64_t now)
+row(struct out *out, size_t i, void *ctx)
 {
+	const struct listing *l = ctx;
+	const struct stat_place *s = l->s;
+	size_t at = l->order[i];
 	const struct cat_group *g = &s->cat.groups[s->cat.rows[at].group];
 	const struct cat_head *h = s->heads ? &s->heads[at] : NULL;
 	union out_value v[N_COLS];
@@ -77,8 +86,8 @@ row(struct out *out, const struct stat_place *s, size_t at, int64_t now)
 	v[DEPTH].u = stat_depth(h);
 	v[TOKENS].u = h && !h->state ? h->tokens : OUT_NONE;
 	v[SIZE].u = f.size;
-	v[AGE].d = f.mtime_s ? (double)(now - f.mtime_s) : NAN;
-	v[USED].d = f.atime_s ? (double)(now - f.atime_s) : NAN;
+	v[AGE].d = f.mtime_s ? (double)(l->now - f.mtime_s) : NAN;
+	v[USED].d = f.atime_s ? (double)(l->now - f.atime_s) : NAN;
 	snprintf(ranks, sizeof(ranks), "%u/%u", f.ranks, g->tp);
 	v[RANKS].s = ranks;
 	v[MODEL].s = g->model;
@@ -154,15 +163,14 @@ static void
 list(const struct stat_place *s, enum order by, uint64_t limit)
 {
 	char size[NUM_TEXT], foreign[NUM_TEXT], json[256];
-	int64_t now = clock_now();
-	size_t n = 0, i, *order = ordered(s, by, &n);
+	size_t n = 0, *order = ordered(s, by, &n);
+	struct listing l = { s, order, clock_now() };
 	struct out *out;
 
 	if (!order)
 		return;
 	out = out_open("kv.ls/1", cols, N_COLS, NAME);
-	for (i = 0; i < n && i < limit; i++)
-		row(out, s, order[i], now);
+	out_rows(out, limit < n ? limit : n, row, &l);
 	out_close(out);
 	free(order);
 	if (out_human())

@@ -23,13 +23,15 @@ bad(const struct json *j, const char *why, struct err *e)
 static void
 blanks(struct json *j)
 {
-	static const char many[] = "                                ";
+	size_t left = (size_t)(j->end - j->p);
 
-	if (j->p == j->end || (unsigned char)*j->p > ' ')
+	if (!left || (unsigned char)*j->p > ' ')
 		return;
-	/* headers are padded with thousands of them */
-	while (j->end - j->p >= 32 && !memcmp(j->p, many, 32))
-		j->p += 32;
+	/* headers are padded with thousands of them: all like the one before? */
+	if (left > 8 && *j->p == ' ' && !memcmp(j->p, j->p + 1, left - 1)) {
+		j->p = j->end;
+		return;
+	}
 	while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r'))
 		j->p++;
 }

@@ -11,6 +11,7 @@ enum chunk_type { TEXT, U32, U64, I64, REAL, TIME, HASH, DIGEST, SPAN, PARTS };
 
 struct chunk_field {
 	const char *name;
+	size_t name_len;
 	enum chunk_type type;
 	size_t at, size;	/* in struct chunk_head */
 	unsigned where;		/* bits of 1 << enum chunk_kind, CHUNK_NEEDED */

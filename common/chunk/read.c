@@ -87,7 +87,10 @@ take_list(const char *s, const char *seps, uint64_t *out, size_t max)
 	size_t n = 0, k;
 
 	for (;; s += k + 1) {
-		k = strcspn(s, seps);
+		for (k = 0; s[k] >= '0' && s[k] <= '9';)
+			k++;
+		if (s[k] && !strchr(seps, s[k]))
+			return -1;
 		if (n == max || take_u64(s, k, &out[n++]) < 0)
 			return -1;
 		if (!s[k])
@@ -211,32 +214,42 @@ field_of(const struct reader *r)
 	for (k = 0; k < chunk_n_fields; k++, i++) {
 		if (i == chunk_n_fields)
 			i = 0;
-		if (*chunk_fields[i].name == *r->j.text && json_is(&r->j, chunk_fields[i].name))
+		if (chunk_fields[i].name_len == r->j.len && !r->j.escaped &&
+		    !memcmp(chunk_fields[i].name, r->j.text, r->j.len))
 			return i;
 	}
 	return k;
 }
 
+static size_t
+other_of(const struct reader *r)
+{
+	size_t i = 0;
+
+	while (i < N_OTHERS && !json_is(&r->j, chunk_others[i]))
+		i++;
+	return i;
+}
+
 static int
 read_pair(struct reader *r, struct err *e)
 {
-	size_t field = field_of(r), i;
+	size_t field = field_of(r), other = field < chunk_n_fields ? 0 : other_of(r);
+	int known = field < chunk_n_fields || other < N_OTHERS;
 	char name[256];
 
-	if (take_text(r, name, sizeof(name), e) < 0 ||
+	if ((!known && take_text(r, name, sizeof(name), e) < 0) ||
 	    next_is(r, JSON_STRING, "metadata must be strings", e) < 0)
 		return -1;
-	if (field < chunk_n_fields) {
-		r->next = field + 1;
-		if (r->seen & 1ull << field)
-			return corrupt(r, "name twice", e);
-		r->seen |= 1ull << field;
-		return take_field(r, &chunk_fields[field], e);
-	}
-	for (i = 0; i < N_OTHERS; i++)
-		if (!strcmp(chunk_others[i], name))
-			return take_other(r, i, e);
-	return take_unknown(r, name, e);
+	if (!known)
+		return take_unknown(r, name, e);
+	if (field == chunk_n_fields)
+		return take_other(r, other, e);
+	r->next = field + 1;
+	if (r->seen & 1ull << field)
+		return corrupt(r, "name twice", e);
+	r->seen |= 1ull << field;
+	return take_field(r, &chunk_fields[field], e);
 }
 
 static int
@@ -405,7 +418,7 @@ check_data(struct reader *r, struct err *e)
 			h->chunk_tokens);
 	if (take_shape(r, e) < 0)
 		return -1;
-	snprintf(h->key.dtype, sizeof(h->key.dtype), "%s", dtype_word(h->geom.dtype));
+	strcpy(h->key.dtype, dtype_word(h->geom.dtype));
 	if (key_check(&h->key, e) < 0)
 		return err_in(e, "chunk");
 	return check_sizes(r, e);

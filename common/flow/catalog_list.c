@@ -252,6 +252,27 @@ done:
 	return rc;
 }
 
+/* Headers in the order of rows, while both are in the cache. */
+static int
+order_brought(struct catalog *c, struct err *e)
+{
+	struct cat_head *v = malloc((c->n_brought + 1) * sizeof(*v));
+	uint32_t n = 0;
+	size_t i;
+
+	if (!v)
+		return catalog_no_memory(e);
+	for (i = 0; i < c->n; i++) {
+		if (!c->rows[i].brought)
+			continue;
+		v[n++] = c->brought[c->rows[i].brought - 1];
+		c->rows[i].brought = n;
+	}
+	free(c->brought);
+	c->brought = v;
+	return 0;
+}
+
 static int
 list_one(void *ctx, size_t i, struct err *e)
 {
@@ -262,7 +283,9 @@ list_one(void *ctx, size_t i, struct err *e)
 		&r, e);
 
 	buf_free(&r.before);
-	return rc < 0 ? -1 : catalog_sort(r.c, e);
+	if (rc < 0 || catalog_sort(r.c, e) < 0)
+		return -1;
+	return order_brought(r.c, e);
 }
 
 /* Lists every prefix into a catalog of its own, in parallel, and adds them to c. */

@@ -140,6 +140,13 @@ catalog_heads(const struct catalog *c, struct place *p, unsigned jobs, struct ca
 	h.v = calloc(c->n + 1, sizeof(*h.v));
 	if (!h.v)
 		return err_set(e, ERR_FAILED, "out of memory");
+	for (i = 0; i < c->n && c->rows[i].brought == i + 1;)
+		i++;
+	if (i == c->n) {	/* as a listing of a directory brings them */
+		memcpy(h.v, c->brought, c->n * sizeof(*h.v));
+		*heads = h.v;
+		return 0;
+	}
 	for (i = 0; i < c->n; i++)
 		h.v[i].first_token = CHUNK_UNKNOWN;
 	if (par_each((c->n + BATCH - 1) / BATCH, jobs ? jobs : store_jobs(p->store),

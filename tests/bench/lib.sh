@@ -2,6 +2,8 @@
 # Timing for benchmarks. Source it: . "${0%/*}/lib.sh"
 #   race 'what' 'command' 'peer' 'its command'    a line with both medians and their ratio
 # Runs alternate, so that a busy machine is busy for both. $tmp is a scratch directory.
+# WARM=BYTES: so much memory is used and freed right before each run. Virtual machines give freed
+# memory back to their hosts within seconds, and getting it again costs several times what is measured.
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/kvtools.bench.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
@@ -16,6 +18,10 @@ ns() {
 	echo $(($(date +%s%N) - ns_t))
 }
 
+warm() {
+	[ -z "${WARM:-}" ] || { head -c "$WARM" /dev/zero >/dev/shm/kvtools.warm.$$; rm /dev/shm/kvtools.warm.$$; }
+}
+
 median() {
 	sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
@@ -25,7 +31,9 @@ race() {
 	: >"$tmp/.peer"
 	race_i=0
 	while [ "$race_i" -lt "$RUNS" ]; do
+		warm
 		ns "$2" >>"$tmp/.ours"
+		warm
 		ns "$4" >>"$tmp/.peer"
 		race_i=$((race_i + 1))
 	done

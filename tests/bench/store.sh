@@ -11,6 +11,7 @@ kvget -q "gen:llama-3.1-8b?tokens=$SIZE_TOKENS&seed=1" >"$fast/a.kv"
 kvput -q "$fast/s" "$fast/a.kv"
 find "$fast/s" -name '*.safetensors' | sort >"$fast/files"
 BYTES=$(wc -c <"$fast/a.kv")
+WARM=$((BYTES * 3 / 2))
 echo "== streams and stores, $((BYTES >> 20)) MiB in tmpfs"
 race 'kvput tmpfs' "rm -rf $fast/o; kvput -q $fast/o <$fast/a.kv" cp "rm -rf $fast/o; mkdir $fast/o; cp $fast/a.kv $fast/o/"
 rm -rf "$fast/o"
@@ -24,7 +25,7 @@ race 'kvstat verify' "kvstat verify -q $fast/s" 'xxhsum -H2' "xargs xxhsum -H2 <
 race 'kvstat verify' "kvstat verify -q $fast/s" 'b3sum' "xargs b3sum <$fast/files >/dev/null"
 rm -rf "$fast"
 
-unset BYTES
+unset BYTES WARM
 echo "== a store of $CHUNKS small chunks"
 fast=$(mktemp -d /dev/shm/kvtools.bench.XXXXXX)
 kvget -q "gen:layers=1,heads=1,head_dim=16?tokens=$((CHUNKS * 16))&chunk-tokens=16" | kvput -q "$fast/s"
