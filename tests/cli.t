@@ -125,6 +125,11 @@ if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 else
 	skip 'no pseudo-terminals here'
 fi
+kvget -q 'gen:layers=1,heads=1,head_dim=8?tokens=18000&chunk-tokens=4' | kvput -q many
+find many -name '*.safetensors' | sed 's,.*/,,; s/\..*//' | sort >names
+ok 'rows made by many threads come in order' sh -c 'kvstat ls -o name many | cmp - names'
+ok 'with headers, in JSON' sh -c "kvstat ls -l --json many | sed -n 's/.*\"hash\":\"\([0-9a-f]*\)\".*/\1/p' | cmp - names"
+is 'and no more than wanted' "$(kvstat ls --limit 3000 -o name many | cmp - names 2>&1 | grep -c EOF)$(kvstat ls --limit 3000 many | wc -l)" 13000
 is 'no head, no units in a pipe' "$(kvstat ls s | cut -f 1,4 | head -n 1 | tr -d '0-9a-f')" '	'
 is 'no progress without a terminal' "$(kvget 'gen:tiny?tokens=5120' --bwlimit 4MB/s -O x.kv 2>&1 | wc -l)" 1
 is '-q: not a word' "$(kvget -q s -O x.kv 2>&1; kvput -q s t.kv 2>&1)" ''

@@ -87,11 +87,9 @@ take_list(const char *s, const char *seps, uint64_t *out, size_t max)
 	size_t n = 0, k;
 
 	for (;; s += k + 1) {
-		for (k = 0; s[k] >= '0' && s[k] <= '9';)
-			k++;
-		if (s[k] && !strchr(seps, s[k]))
-			return -1;
-		if (n == max || take_u64(s, k, &out[n++]) < 0)
+		for (k = 0; s[k] >= '0' && s[k] <= '9'; k++)
+			;
+		if ((s[k] && !strchr(seps, s[k])) || n == max || take_u64(s, k, &out[n++]) < 0)
 			return -1;
 		if (!s[k])
 			return (int)n;

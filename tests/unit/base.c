@@ -156,6 +156,23 @@ json(void **state)
 	buf_json(&b, "q\"\\\x01\xff", 5);
 	assert_string_equal(buf_text(&b), "\"q\\\"\\\\\\u0001\xef\xbf\xbd\"");
 	buf_free(&b);
+	/* what ends or breaks a string does so wherever it stands among others */
+	for (i = 0; i < 20; i++) {
+		char text[80];
+
+		snprintf(text, sizeof(text), "\"%.*s\"", (int)i, "aaaaaaaaaaaaaaaaaaaa");
+		assert_string_equal(tokens(text), "SE");
+		snprintf(text, sizeof(text), "\"%.*s\x1f\"", (int)i, "zzzzzzzzzzzzzzzzzzzz");
+		assert_string_equal(tokens(text), "!");
+		snprintf(text, sizeof(text), "\"%.*s\\\"\xc3\xa4\x7f\"  ", (int)i, "~~~~~~~~~~~~~~~~~~~~");
+		assert_string_equal(tokens(text), "SE");
+		snprintf(text, sizeof(text), "%*s[%*s]%*s", (int)i, "", (int)i, "", (int)i, "");
+		assert_string_equal(tokens(text), "[]E");
+	}
+	buf_u64(&b, 0);
+	buf_u64(&b, UINT64_MAX);
+	assert_string_equal(buf_text(&b), "018446744073709551615");
+	b.len = 0;
 	json_open(&j, "\"\\u0000\"", 8);
 	assert_int_equal(json_next(&j, &e), JSON_STRING);
 	assert_int_equal(json_unescape(&j, &b, &e), -1);

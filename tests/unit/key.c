@@ -275,6 +275,46 @@ messages(void **state)
 	assert_true(strlen(key_text(text, &k)) < KEY_TEXT);
 }
 
+static void
+neighbours(void **state)
+{
+	struct key a = make("a/b", "", 2, 1, 0, H8), b = make("a/b", "", 2, 1, 0, H8), k = a;
+	struct buf first = { 0 }, name = { 0 };
+	struct err e;
+	char *p;
+
+	(void)state;
+	b.hash.b[7] ^= 1;
+	assert_int_equal(key_name(&first, &a, &e), 0);
+	assert_int_equal(key_name(&name, &b, &e), 0);
+	assert_int_equal(key_parse_next(&k, buf_text(&first), buf_text(&name)), 0);
+	assert_int_equal(key_cmp(&k, &b), 0);
+	/* another shard, an upper-case digit, no digit, another suffix or model, one more byte */
+	k = a;
+	b.hash.b[0] ^= 1;
+	name.len = 0;
+	assert_int_equal(key_name(&name, &b, &e), 0);
+	assert_int_equal(key_parse_next(&k, first.p, buf_text(&name)), -1);
+	for (p = first.p; *p; p++) {
+		char was = *p, to[] = { 'A', 'g', 0 };
+		int i;
+
+		for (i = 0; i < 3; i++) {
+			name.len = 0;
+			buf_str(&name, first.p);
+			buf_text(&name)[p - first.p] = to[i];
+			assert_int_equal(key_parse_next(&k, first.p, name.p), was == to[i] ? 0 : -1);
+		}
+	}
+	name.len = 0;
+	buf_str(&name, first.p);
+	buf_str(&name, "x");
+	assert_int_equal(key_parse_next(&k, first.p, buf_text(&name)), -1);
+	assert_int_equal(key_cmp(&k, &a), 0);
+	buf_free(&first);
+	buf_free(&name);
+}
+
 int
 main(void)
 {
@@ -287,6 +327,7 @@ main(void)
 		cmocka_unit_test(ordering),
 		cmocka_unit_test(prefixes),
 		cmocka_unit_test(messages),
+		cmocka_unit_test(neighbours),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
