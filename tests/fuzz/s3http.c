@@ -39,11 +39,11 @@ s3_conn_close_all(struct s3 *s)
 	(void)s;
 }
 
-ssize_t
-s3_conn_send(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w, struct err *e)
+int
+s3_conn_request(struct s3_conn *c, const struct s3_request *r, struct err *e)
 {
-	(void)c, (void)p, (void)w, (void)e;
-	return (ssize_t)n;
+	(void)c, (void)r, (void)e;
+	return 0;
 }
 
 ssize_t
