@@ -22,12 +22,17 @@ main(int argc, char *argv[])
 	static unsigned char buf[4096];
 	struct block b = { buf, 0, sizeof(buf) };
 	struct store_get g = { .out = &b };
+	struct store_opts so = { 0 };
+	struct conf *conf = NULL;
 	double t[GETS];
 	struct store *s;
 	struct err e;
 	int i;
 
-	if (argc != 3 || store_open(&s, argv[1], NULL, &e) < 0)
+	if (argc != 3 || conf_open(&conf, NULL, &e) < 0)
+		return 1;
+	so.conf = conf;
+	if (store_open(&s, argv[1], &so, &e) < 0)
 		return 1;
 	for (i = 0; i < GETS; i++) {
 		double start = clock_mono();
@@ -40,6 +45,7 @@ main(int argc, char *argv[])
 		t[i] = clock_mono() - start;
 	}
 	store_close(s);
+	conf_close(conf);
 	qsort(t, GETS, sizeof(*t), by_time);
 	printf("%.0f\n", t[GETS / 2] * 1e6);
 	return 0;

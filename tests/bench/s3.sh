@@ -145,11 +145,14 @@ first() {
 		printf 'url = "%s"\noutput = /dev/null\n' "$AWS_ENDPOINT_URL/bucket/256k/$name"
 	done >"$tmp/first"
 	for ((i = 0; i < RUNS; i++)); do
-		"${KVTOOLS_OUT:-out}/bench/s3" s3://bucket/256k "$name" >>"$tmp/first.kv"
+		"${KVTOOLS_OUT:-out}/bench/s3" s3://bucket/256k "$name" >>"$tmp/first.signed"
+		KVTOOLS_NO_SIGN_REQUEST=1 "${KVTOOLS_OUT:-out}/bench/s3" s3://bucket/256k "$name" \
+			>>"$tmp/first.kv"
 		curl -s -r 0-4095 -w '%{time_starttransfer}\n' -K "$tmp/first" |
 			awk '{ printf "%.0f\n", $1 * 1e6 }' | sort -n | sed -n 250p >>"$tmp/first.curl"
 	done
-	echo "first bytes, warm: kv $(column "$tmp/first.kv" 1) us, curl $(column "$tmp/first.curl" 1) us"
+	echo "first bytes, warm: kv $(column "$tmp/first.kv" 1) us (signed" \
+		"$(column "$tmp/first.signed" 1)), curl $(column "$tmp/first.curl" 1) us"
 }
 
 # Names made up by a server of ours that is the limit: 16 requests at once, or one.
