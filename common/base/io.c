@@ -69,20 +69,37 @@ io_write(int fd, const void *p, size_t n, struct err *e)
 	return io_writev(fd, &v, 1, e);
 }
 
+#define PIECE (256u << 10)
+
+/* Regular files are written in pieces, by their place in the file: the page cache takes as large
+ * folios as one write fills, and the largest are those that a virtual machine has not got from
+ * its host yet. */
+static int
+in_pieces(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_DIRECT);
+}
+
 int
 io_writev(int fd, const struct iovec *iov, int n, struct err *e)
 {
 	size_t skip = 0;	/* bytes of iov[0] already written */
+	int pieces = in_pieces(fd);
+	off_t at = pieces ? lseek(fd, 0, SEEK_CUR) : 0;
 
 	while (n > 0) {
+		size_t left = iov->iov_len - skip, piece = PIECE - (size_t)at % PIECE;
 		ssize_t put;
 
 		if (skip == iov->iov_len) {
 			iov++, n--, skip = 0;
 			continue;
 		}
-		if (skip)
-			put = write(fd, (char *)iov->iov_base + skip, iov->iov_len - skip);
+		if (skip || pieces)
+			put = write(fd, (char *)iov->iov_base + skip,
+				pieces && piece < left ? piece : left);
 		else
 			put = writev(fd, iov, n < 64 ? n : 64);
 		if (put < 0) {
@@ -91,6 +108,7 @@ io_writev(int fd, const struct iovec *iov, int n, struct err *e)
 			continue;
 		}
 		skip += (size_t)put;
+		at += put;
 		while (n > 0 && skip >= iov->iov_len) {
 			skip -= iov->iov_len;
 			iov++, n--;

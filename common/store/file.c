@@ -23,7 +23,6 @@
  * listed; what ends in ".tmp" (other engines' temporaries as well) is litter by age.
  */
 #define TEMP_SUFFIX ".tmp"
-#define WRITE_PIECE (256u << 10)
 #define PIECE (512u << 10)	/* what seen() looks at is still in the cache */
 
 struct file_store {
@@ -296,27 +295,6 @@ write_direct(int fd, const struct iovec *iov, int n, struct err *e)
 	return io_writev(fd, iov + i, n - i, e);
 }
 
-/* In pieces, by the place in the file: the page cache takes as large pages as a write fills, and
- * the largest are the ones that a virtual machine has not got from its host yet. */
-static int
-write_cached(int fd, const struct iovec *iov, int n, struct err *e)
-{
-	uint64_t at = 0;
-	size_t done, len;
-	int i;
-
-	for (i = 0; i < n; i++) {
-		for (done = 0; done < iov[i].iov_len; done += len, at += len) {
-			len = WRITE_PIECE - at % WRITE_PIECE;
-			if (len > iov[i].iov_len - done)
-				len = iov[i].iov_len - done;
-			if (io_write(fd, (const char *)iov[i].iov_base + done, len, e) < 0)
-				return -1;
-		}
-	}
-	return 0;
-}
-
 static int
 sync_one(struct file_store *f, const char *dir, struct err *e)
 {
@@ -365,7 +343,7 @@ write_temp(struct file_store *f, int fd, const struct iovec *iov, int n, struct 
 	if (f->base.opts.flags & STORE_DIRECT && fcntl(fd, F_SETFL, O_DIRECT) == 0) {
 		if (write_direct(fd, iov, n, e) < 0)
 			return -1;
-	} else if (write_cached(fd, iov, n, e) < 0) {
+	} else if (io_writev(fd, iov, n, e) < 0) {
 		return -1;
 	}
 	if (sync != STORE_SYNC_NONE && fdatasync(fd) < 0)
