@@ -41,6 +41,7 @@ ok '-O makes the file' sh -c 'kvget -q s -O out.kv && cmp out.kv a.kv'
 ok '--fill copies a store' sh -c 'kvget -q s --fill filled && kvstat diff -q s filled'
 kvget -q 'gen:tiny?tokens=512&tp=2&seed=4' >tp.kv
 ok 'ranks fold into one row' sh -c 'kvput -q tp tp.kv && test $(kvstat ls -o name tp | wc -l) = 2'
+ok 'a name given twice, and as a prefix, is one chunk' sh -c 'n=$(kvstat ls -o name s | head -n 1); kvget -q s $n $n ${n%??????} >twice.kv && kvget -q s $n | cmp - twice.kv && kvstat ls s $n $n | cut -f4 >twice && kvstat ls s $n | cut -f4 | cmp - twice'
 ok 'ranks come back' sh -c 'kvget -q tp | cmp - tp.kv'
 ok 'one rank can be asked for' sh -c 'kvget -q tp --rank 1 | kvput -q r1 && kvstat ls r1 | grep -q "1/"'
 for t in 'f16' 'f8_e4m3fn' 'f8_e4m3fnuz'; do

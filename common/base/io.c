@@ -75,18 +75,22 @@ io_write(int fd, const void *p, size_t n, struct err *e)
  * folios as one write fills, and the largest are those that a virtual machine has not got from
  * its host yet. */
 static int
-in_pieces(int fd)
+in_pieces(int fd, const struct iovec *iov, int n)
 {
+	size_t bytes = 0;
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_DIRECT);
+	while (n > 0 && bytes <= PIECE)
+		bytes += iov[--n].iov_len;
+	return bytes > PIECE && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+		!(fcntl(fd, F_GETFL) & O_DIRECT);
 }
 
 int
 io_writev(int fd, const struct iovec *iov, int n, struct err *e)
 {
 	size_t skip = 0;	/* bytes of iov[0] already written */
-	int pieces = in_pieces(fd);
+	int pieces = in_pieces(fd, iov, n);
 	off_t at = pieces ? lseek(fd, 0, SEEK_CUR) : 0;
 
 	while (n > 0) {

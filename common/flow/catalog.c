@@ -92,6 +92,21 @@ catalog_sort(struct catalog *c, struct err *e)
 	return 0;
 }
 
+void
+catalog_once(struct catalog *c)
+{
+	struct cat_row *r = c->rows;
+	size_t i, n = 0;
+
+	for (i = 0; i < c->n; i++) {
+		if (n && r[i].name == CAT_NATIVE && row_cmp(&r[n - 1], &r[i]) == 0)
+			c->bytes -= r[i].size;
+		else
+			r[n++] = r[i];
+	}
+	c->n = n;
+}
+
 /* Room for what is in n more catalogs. */
 static int
 grow(struct catalog *c, const struct catalog *v, size_t n)

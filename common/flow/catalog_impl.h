@@ -9,6 +9,9 @@
 /* Rows in their order, groups too, and each group once. */
 int catalog_sort(struct catalog *c, struct err *e);
 
+/* Sorted rows of our own names each once: prefixes that overlap list objects twice. */
+void catalog_once(struct catalog *c);
+
 /* Add n catalogs to one, not sorted yet. They are empty afterwards, whatever is returned.
  * tiers: rows of the i-th get tier i. */
 int catalog_join(struct catalog *to, struct catalog *v, size_t n, int tiers, struct err *e);

@@ -339,6 +339,8 @@ catalog_read(struct catalog *c, struct place *p, const struct select *s, unsigne
 	pthread_mutex_destroy(&parts.others);
 	if (rc == 0)
 		rc = catalog_sort(c, e);
+	if (rc == 0 && s->n_prefixes > 1)
+		catalog_once(c);
 	if (rc < 0)
 		catalog_free(c);
 	return rc;

@@ -142,7 +142,7 @@ catalog_heads(const struct catalog *c, struct place *p, unsigned jobs, struct ca
 		return err_set(e, ERR_FAILED, "out of memory");
 	for (i = 0; i < c->n && c->rows[i].brought == i + 1;)
 		i++;
-	if (i == c->n) {	/* as a listing of a directory brings them */
+	if (c->n && i == c->n) {	/* as a listing of a directory brings them */
 		memcpy(h.v, c->brought, c->n * sizeof(*h.v));
 		*heads = h.v;
 		return 0;

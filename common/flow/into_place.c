@@ -137,7 +137,6 @@ static int
 place_put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
 {
 	struct place_sink *x = (struct place_sink *)s;
-
 	uint64_t len = it->chunk.mem.len;
 	int rc;
 

@@ -103,8 +103,8 @@ file_close(struct store *s)
 	free(s);
 }
 
-static void
-fill_item(struct store_item *it, const struct stat *st)
+void
+file_item(struct store_item *it, const struct stat *st)
 {
 	it->size = (uint64_t)st->st_size;
 	it->mtime_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
@@ -116,12 +116,14 @@ file_stat(struct store *s, const char *name, struct store_item *it, struct err *
 {
 	struct stat st;
 
-	if (fstatat(of(s)->dir, name, &st, 0) < 0 || !S_ISREG(st.st_mode)) {
-		if (errno == 0 || errno == ENOTDIR)
+	if (fstatat(of(s)->dir, name, &st, 0) < 0) {
+		if (errno == ENOTDIR)
 			errno = ENOENT;
 		return err_sys(e, "'%s'", name);
 	}
-	fill_item(it, &st);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_ABSENT, "'%s': not a file", name);
+	file_item(it, &st);
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 #ifndef STORE_FILE_H
 #define STORE_FILE_H
 
+#include <sys/stat.h>
+
 #include "store/ops.h"
 
 /* The directory store's own parts: file.c reads and writes, file_list.c walks and locks. */
@@ -8,6 +10,8 @@ int file_open_dir(struct store **out, const char *path, uint64_t limit,
 	const struct store_opts *o, struct err *e);
 int file_dir_fd(struct store *s);		/* of the root */
 const char *file_host(struct store *s);		/* this host's name */
+
+void file_item(struct store_item *it, const struct stat *st);	/* size and times */
 
 int file_list(struct store *s, const char *prefix, unsigned flags, store_each *each, void *ctx,
 	struct err *e);

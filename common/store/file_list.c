@@ -40,14 +40,6 @@ is_litter(const char *name)
 
 static int walk_dir(struct walk *w, int fd, size_t len, int depth, struct err *e);
 
-static void
-fill_item(struct store_item *it, const struct stat *st)
-{
-	it->size = (uint64_t)st->st_size;
-	it->mtime_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
-	it->atime_ns = st->st_atim.tv_sec * INT64_C(1000000000) + st->st_atim.tv_nsec;
-}
-
 /* One look-up of the name gives size, times and first page. */
 static int
 visit_head(struct walk *w, int dir, const char *leaf, struct store_item *it)
@@ -66,7 +58,7 @@ visit_head(struct walk *w, int dir, const char *leaf, struct store_item *it)
 	close(fd);
 	if (n < 0)
 		return -1;
-	fill_item(it, &st);
+	file_item(it, &st);
 	it->head = w->head;
 	it->n_head = (size_t)n;
 	return 0;
@@ -87,7 +79,7 @@ visit_file(struct walk *w, int dir, const char *leaf, struct err *e)
 	if (!(w->flags & STORE_LIST_FAST)) {
 		if (fstatat(dir, leaf, &st, 0) < 0)
 			return errno == ENOENT ? 0 : err_sys(e, "stat '%s'", w->path);
-		fill_item(&it, &st);
+		file_item(&it, &st);
 	}
 	return w->each(w->ctx, &it, e);
 }
