@@ -166,6 +166,7 @@ void
 s3_conn_put(struct s3 *s, struct s3_conn *c)
 {
 	c->reused = 1;
+	c->from = c->to = 0;	/* nothing is in it */
 	pthread_mutex_lock(&s->lock);
 	c->next = s->idle;
 	s->idle = c;
@@ -232,6 +233,19 @@ broken(const struct s3_conn *c, CURLcode rc, struct err *e)
 		curl_easy_strerror(rc));
 }
 
+/* Has the server spoken, or closed? What is readable under TLS may be its own alone: tickets come
+ * after the handshake. */
+static int
+has_spoken(struct s3_conn *c)
+{
+	size_t got = 0;
+	CURLcode rc;
+
+	rc = curl_easy_recv(c->curl, c->buf + c->to, sizeof(c->buf) - c->to, &got);
+	c->to += got;
+	return rc != CURLE_AGAIN;
+}
+
 /* Some of n bytes: how many. 0: the server has spoken before all was sent, or closed. */
 static ssize_t
 send_some(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
@@ -247,7 +261,7 @@ send_some(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
 		ready = wait_for(c, POLLOUT | POLLIN, w, e);
 		if (ready < 0)
 			return -1;
-		if (ready & POLLIN)
+		if ((ready & ~POLLOUT) && has_spoken(c))
 			return 0;
 	}
 	/* A server that closes may have said why before. */

@@ -45,7 +45,7 @@ struct s3_wait {
 };
 
 /* Send a request, head and body (NULL: none). 1: the server has spoken before all was sent, or
- * closed. -1: ERR_TEMP it broke or stalled, ERR_STOPPED. */
+ * closed; what it said so far is in buf. -1: ERR_TEMP it broke or stalled, ERR_STOPPED. */
 struct s3_request {
 	const struct buf *head;
 	const struct s3_body *body;

@@ -14,6 +14,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     fredirect                          307 to a place that must never be asked
     fskew fpolicy fxml fstranger       RequestTimeTooSkewed, AccessDenied, bad XML, 418
     flost                              the answer to a completed upload is lost once
+    fearly                             AccessDenied, before the body is read
 and by the bucket's:
     million     1,000,000 simulated objects, m/bf16-tp1-r0/HH/HASH.kv.safetensors
     hundredk    100,000 of them
@@ -30,6 +31,7 @@ import hmac
 import json
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -122,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         self.bucket = parts[0]
         self.key = parts[1] if len(parts) > 1 else ''
         n = int(self.headers.get('Content-Length') or 0)
-        self.body = self.rfile.read(n)
+        self.body = b'' if 'fearly' in path else self.rfile.read(n)
 
     def signed_wrongly(self):
         """AWS Signature Version 4, from its description. None if all is well, or an S3 code."""
@@ -174,6 +176,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.metadata()
         if self.command == 'POST' and self.path == '/':
             return self.sts()
+        if 'fearly' in self.key:
+            self.error(403, 'AccessDenied')
+            time.sleep(0.5)
+            self.close_connection = True
+            return None
         code = None if args.open else self.signed_wrongly()
         if code:
             return self.error(400 if code == 'ExpiredToken' else 403, code)
@@ -485,12 +492,17 @@ parser.add_argument('--key', default='TESTKEY:testsecret')
 parser.add_argument('--log')
 parser.add_argument('--life', type=float, default=3600)
 parser.add_argument('--open', action='store_true', help='check no signature')
+parser.add_argument('--tls', metavar='PEM', help='https, with the certificate and key in this file')
 args = parser.parse_args()
 args.secrets = dict([args.key.split(':', 1)])
 ThreadingHTTPServer.request_queue_size = 128
 ThreadingHTTPServer.handle_error = lambda *_: None      # clients may go as they like
 server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
 server.daemon_threads = True
+if args.tls:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(args.tls)
+    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 print('port %d' % server.server_port, flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 sys.stdin.read()

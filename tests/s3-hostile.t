@@ -1,0 +1,34 @@
+#!/bin/sh
+# The tools against a small S3 server that looks at what arrives and misbehaves when told.
+# shellcheck source=tests/lib.sh disable=SC2317
+. "${0%/*}/lib.sh"
+need python3 openssl kvput kvget
+# shellcheck source=tests/server/s3hostile.sh
+. "$here/server/s3hostile.sh"
+
+export AWS_ACCESS_KEY_ID=TESTKEY AWS_SECRET_ACCESS_KEY=testsecret AWS_EC2_METADATA_DISABLED=true
+export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
+cd "$tmp" || exit 1
+kvget -q 'gen:tiny?tokens=2560' -O s
+kvget -q 'gen:llama-3.1-8b?tokens=512' -O big	# 2 of 32 MiB
+says() {	# STATUS PATTERN COMMAND...: one line on stderr that matches
+	says_want=$1 says_line=$2
+	shift 2
+	status "$says_want" "$@" 2>err >/dev/null || { cat err; return 1; }
+	[ "$(grep -c "$says_line" err) $(wc -l <err)" = '1 1' ] || { head -n 5 err; return 1; }
+}
+
+# https. After the handshake the server sends session tickets, which nobody reads while a body goes
+# out: they are no answer.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+	-addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem 2>/dev/null
+cat cert.pem key.pem >both.pem
+hostile --tls both.pem
+AWS_CA_BUNDLE=$tmp/cert.pem
+export AWS_CA_BUNDLE
+ok 'https: bodies longer than a socket holds'	kvput -q --retries 0 --timeout 5s s3://bucket/tls big
+ok '... and back'	sh -c 'kvget -q s3://bucket/tls | cmp - big'
+ok 'https: an answer before the end of a body is heard' \
+	says 6 policy kvput -q --retries 0 --timeout 5s s3://bucket/fearly big
+unset AWS_CA_BUNDLE
+finish
