@@ -7,12 +7,9 @@ need python3 kvstat
 
 export AWS_ACCESS_KEY_ID=TESTKEY AWS_SECRET_ACCESS_KEY=testsecret AWS_EC2_METADATA_DISABLED=true
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
-mkfifo "$tmp/in"
-/usr/bin/python3 "$here/server/s3hostile.py" --log "$tmp/log" <"$tmp/in" >"$tmp/port" &
-exec 9>"$tmp/in"
-until grep -q port "$tmp/port"; do sleep 0.05; done
-AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
-export AWS_ENDPOINT_URL
+# shellcheck source=tests/server/s3hostile.sh
+. "$here/server/s3hostile.sh"
+hostile --log "$tmp/log"
 
 /usr/bin/time -o "$tmp/time" -f '%M' kvstat ls s3://million >"$tmp/ls"
 is 'a million lines'		"$(wc -l <"$tmp/ls")" 1000000

@@ -8,12 +8,9 @@ need python3 kvput kvget
 secret=canary-SECRET/+value token=canary-TOKEN-value
 export AWS_ACCESS_KEY_ID=CANARYKEYID0000 AWS_SECRET_ACCESS_KEY=$secret
 export AWS_EC2_METADATA_DISABLED=true AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
-mkfifo "$tmp/in"
-/usr/bin/python3 "$here/server/s3hostile.py" --key "$AWS_ACCESS_KEY_ID:$secret" <"$tmp/in" >"$tmp/port" &
-exec 9>"$tmp/in"
-until grep -q port "$tmp/port"; do sleep 0.05; done
-AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
-export AWS_ENDPOINT_URL
+# shellcheck source=tests/server/s3hostile.sh
+. "$here/server/s3hostile.sh"
+hostile --key "$AWS_ACCESS_KEY_ID:$secret"
 
 kvget -q 'gen:tiny?tokens=2560' -O "$tmp/s"
 cd "$tmp" || exit 1

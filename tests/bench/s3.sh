@@ -157,12 +157,11 @@ first() {
 
 # Names made up by a server of ours that is the limit: 16 requests at once, or one.
 list() {
-	mkfifo "$tmp/in"
-	/usr/bin/python3 "$server/s3hostile.py" --open <"$tmp/in" >"$tmp/port" &
-	exec 9>"$tmp/in"
-	until grep -q port "$tmp/port"; do sleep 0.05; done
-	AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
-	export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=x
+	hostile_at=$server
+	# shellcheck source-path=SCRIPTDIR/../server
+	. "$server/s3hostile.sh"
+	hostile --open
+	export AWS_ACCESS_KEY_ID=x
 	export AWS_SECRET_ACCESS_KEY=y AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 	for ((i = 0; i < 100; i++)); do
 		printf 'url = "%s/hundredk?list-type=2&prefix=m/&continuation-token=%d000"\noutput = /dev/null\n' "$AWS_ENDPOINT_URL" $i
