@@ -11,6 +11,35 @@ there_and_back() {
 	kvput "$1" <"$tmp/s" && kvget "$1" >"$tmp/back" && cmp "$tmp/s" "$tmp/back"
 }
 
+# $slot begins to move from its master to another: words 2 and 3, 5 and 6 of $tmp/moving are
+# the names and ports of the two
+move_begin() {
+	for redis_i in 1 2 3 4 5 6; do
+		redis_cli c$redis_i CLUSTER NODES | awk -v s="$slot" '/myself/ && /master/ { split($2, a, /[:@]/)
+			for (i = 9; i <= NF; i++) { split($i, r, "-"); if (s >= r[1] && s <= r[2]) here = 1 }
+			print (here ? "from" : "to"), $1, a[2] }'
+	done >"$tmp/masters"
+	{ grep '^from' "$tmp/masters"; grep -m1 '^to' "$tmp/masters"; } >"$tmp/moving"
+	# shellcheck disable=SC2046
+	set -- $(cat "$tmp/moving")
+	redis-cli -p "$6" CLUSTER SETSLOT "$slot" IMPORTING "$2" >/dev/null
+	redis-cli -p "$3" CLUSTER SETSLOT "$slot" MIGRATING "$5" >/dev/null
+}
+move_keys() {	# PATTERN: those of the slot's keys that are like this
+	keys=$1
+	# shellcheck disable=SC2046
+	set -- $(cat "$tmp/moving")
+	# shellcheck disable=SC2046
+	redis-cli -p "$3" MIGRATE 127.0.0.1 "$6" '' 0 5000 KEYS \
+		$(redis-cli -p "$3" CLUSTER GETKEYSINSLOT "$slot" 1000 | grep "$keys") >/dev/null
+}
+move_end() {
+	# shellcheck disable=SC2046
+	set -- $(cat "$tmp/moving")
+	redis-cli -p "$6" CLUSTER SETSLOT "$slot" NODE "$5" >/dev/null
+	redis-cli -p "$3" CLUSTER SETSLOT "$slot" NODE "$5" >/dev/null
+}
+
 # a cluster of three masters and three replicas; slots move, a master dies
 if redis_cluster 6; then
 	cl=redis://127.0.0.1:$redis_port
@@ -19,20 +48,29 @@ if redis_cluster 6; then
 	ok 'cluster: there and back'	there_and_back "$cl/tools"
 	# a slot half moved: its keys are asked for one by one at the new place (ASK)
 	slot=$(redis-cli -p "$redis_port" CLUSTER KEYSLOT '{x}')
-	for redis_i in 1 2 3 4 5 6; do
-		redis_cli c$redis_i CLUSTER NODES | awk -v s="$slot" '/myself/ && /master/ { split($2, a, /[:@]/)
-			for (i = 9; i <= NF; i++) { split($i, r, "-"); if (s >= r[1] && s <= r[2]) here = 1 }
-			print (here ? "from" : "to"), $1, a[2] }'
-	done >"$tmp/masters"
+	move_begin
 	# shellcheck disable=SC2046
-	set -- $(grep '^from' "$tmp/masters") $(grep -m1 '^to' "$tmp/masters")
-	redis-cli -p "$6" CLUSTER SETSLOT "$slot" IMPORTING "$2" >/dev/null
-	redis-cli -p "$3" CLUSTER SETSLOT "$slot" MIGRATING "$5" >/dev/null
+	set -- $(cat "$tmp/moving")
 	ok 'cluster: a slot half moved' there_and_back "$cl?prefix={x}"
 	is 'cluster: its keys are at the new place' "$(redis-cli -p "$3" CLUSTER COUNTKEYSINSLOT "$slot")" 0
-	redis-cli -p "$6" CLUSTER SETSLOT "$slot" NODE "$5" >/dev/null
-	redis-cli -p "$3" CLUSTER SETSLOT "$slot" NODE "$5" >/dev/null
+	move_end
 	ok 'cluster: moved' sh -c "kvget '$cl?prefix={x}' 2>/dev/null | cmp - '$tmp/s'"
+
+	# the keys of an index lie in one slot; half of them are no index
+	kvput "$tmp/d" --index "$cl?prefix=i:" <"$tmp/s" 2>/dev/null
+	kvget "$tmp/d" --index "$cl?prefix=i:" >/dev/null 2>&1
+	slot=$(redis-cli -p "$redis_port" CLUSTER KEYSLOT "$(for redis_i in 1 2 3 4 5 6; do
+		redis_cli c$redis_i --raw KEYS 'i:*:meta'
+	done | grep -m 1 meta)")
+	move_begin
+	ok 'cluster: an index on its way is waited for' status 5 kvstat index export "$tmp/d" --index "$cl?prefix=i:&retry=1s"
+	move_keys 'names$\|uses'
+	ok 'cluster: half an index is none' status 5 kvstat index export "$tmp/d" --index "$cl?prefix=i:&retry=1s"
+	{ sleep 1; move_keys .; move_end; } &
+	ok 'cluster: uses are noted when it has moved' sh -c \
+		"kvget '$tmp/d' --index '$cl?prefix=i:' 2>&1 >/dev/null | tee '$tmp/said' && ! grep 'not' '$tmp/said'"
+	wait $!
+	is 'cluster: and each of them once' "$(kvstat index export "$tmp/d" --index "$cl?prefix=i:" | grep -c '"hits":2,')" 8
 
 	cat >"$tmp/reshard" <<-SH
 	redis-cli --cluster rebalance 127.0.0.1:$redis_port --cluster-use-empty-masters \

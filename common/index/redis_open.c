@@ -113,7 +113,10 @@ redis_index_open(struct index **out, const struct index *like, const struct conf
 	pthread_mutex_init(&x->lock, NULL);
 	if (uri_parse(&u, like->where, e) < 0)
 		goto close;
-	if (redis_net_open(&x->net, u, NULL, conf, e) < 0 || make_keys(x, like->store, e) < 0 ||
+	if (redis_net_open(&x->net, u, NULL, conf, e) < 0)
+		goto close;
+	redis_net_keep_whole(x->net);
+	if (make_keys(x, like->store, e) < 0 ||
 	    redis_net_run(x->net, x->meta, open_meta, &o, e) < 0)
 		goto close;
 	uri_free(u);

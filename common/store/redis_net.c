@@ -26,6 +26,7 @@ struct node {
 
 struct redis_net {
 	struct redis_login login;
+	int whole;			/* redis_net_keep_whole() */
 	pthread_mutex_t lock;		/* of all below */
 	struct node *nodes[NODES_MAX];
 	size_t n_nodes;
@@ -261,6 +262,12 @@ redis_net_is_cluster(const struct redis_net *n)
 	return n->cluster;
 }
 
+void
+redis_net_keep_whole(struct redis_net *n)
+{
+	n->whole = 1;
+}
+
 /* ---- doing something ---- */
 
 struct trial {
@@ -278,7 +285,8 @@ redirected(struct redis_net *n, struct trial *t, const char *said)
 	struct node *x;
 	unsigned slot;
 
-	if (redis_redirect(said, &slot, &to, &t->asking) < 0 || t->moves++ == MOVES_MAX) {
+	if (redis_redirect(said, &slot, &to, &t->asking) < 0 || (t->asking && n->whole) ||
+	    t->moves++ == MOVES_MAX) {
 		t->asking = 0;
 		return -1;
 	}

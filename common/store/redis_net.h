@@ -30,6 +30,9 @@ void redis_net_close(struct redis_net *n);		/* safe on NULL */
 
 const char *redis_net_prefix(const struct redis_net *n);
 int redis_net_is_cluster(const struct redis_net *n);
+/* Keys that are asked for belong together, and lie in one slot: while that is being moved,
+ * and some are here and some there (ASK), it is waited for. */
+void redis_net_keep_whole(struct redis_net *n);
 
 /* Send commands, read all their replies. May be called again, on another connection, when
  * the server went away, redirected or asked for patience; what was read of a reply before

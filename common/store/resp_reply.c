@@ -47,6 +47,8 @@ resp_error(const char *line, struct err *e)
 	for (i = 0; i < sizeof(meanings) / sizeof(*meanings); i++)
 		if (!strncmp(line, meanings[i].begins, strlen(meanings[i].begins)))
 			return err_set(e, meanings[i].kind, "%s: '%.120s'", meanings[i].text, line);
+	if (strstr(line, "attempted to access a non local key"))	/* a script's */
+		return err_set(e, ERR_TEMP, "slot is being moved: '%.120s'", line);
 	return err_set(e, ERR_FAILED, "server says '%.200s'", line);
 }
 
