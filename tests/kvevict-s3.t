@@ -68,19 +68,24 @@ ok 'nothing is deleted' status 2 kvevict -q s3://kvb/other --transition COLD --u
 # a versioned bucket
 kvs3 '?versioning=' -X PUT --data '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>'
 versions() { kvs3 '?prefix=v%2F&versions=' | grep -o -e '<Version>' -e '<DeleteMarker>' | sort | uniq -c | tr -s ' \n' ' '; }
+for i in 1 2; do kvs3 /v/notes.txt -X PUT --data "of somebody else, $i"; done
+kvs3 /v/gone.txt -X PUT --data 'deleted by somebody else'
+kvs3 /v/gone.txt -X DELETE
+theirs=' 1 <DeleteMarker> 3 <Version> '
+is 'others have versions there, too' "$(versions)" "$theirs"
 kvput -q s3://kvb/v a.kv
 kvput -q --replace s3://kvb/v a.kv
 kvevict -q s3://kvb/v --max-chunks 28 --min-age 0 >/dev/null
-is 'a delete deletes nothing there' "$(versions)" ' 4 <DeleteMarker> 64 <Version> '
+is 'a delete deletes nothing there' "$(versions)" ' 5 <DeleteMarker> 67 <Version> '
 ok 'young versions stay' kvevict -q s3://kvb/v --versions
-is 'all of them' "$(versions)" ' 4 <DeleteMarker> 64 <Version> '
+is 'all of them' "$(versions)" ' 5 <DeleteMarker> 67 <Version> '
 ok 'with names, the versions of those' sh -c 'n=$(kvstat ls -o name s3://kvb/v | tail -n 1); kvevict -q s3://kvb/v "${n##*/}" --min-age 0 --versions -n'
 kvevict -q s3://kvb/v --max-chunks 24 --min-age 0 --versions -n >dry.txt
 ok 'with its versions' sh -c 'kvevict -q s3://kvb/v --max-chunks 24 --min-age 0 --versions >real.txt; cmp dry.txt real.txt'
 is 'what lay behind is told' "$(cut -f 1,2 real.txt | sort | uniq -c | tr -s ' \t\n' ' ')" ' 4 delete fifo 4 sweep marker 36 sweep version '
-is 'and gone' "$(versions)" ' 24 <Version> '
+is 'and gone' "$(versions)" ' 1 <DeleteMarker> 27 <Version> '
 ok 'the rest is whole' kvstat verify -q s3://kvb/v
 ok 'all of it' kvevict -q s3://kvb/v --all --yes --min-age 0 --versions
-is 'is nothing' "$(versions)" ''
+is 'is nothing but theirs' "$(versions)" "$theirs"
 ok 'directories keep no versions' status 2 kvevict -q cold --versions
 finish

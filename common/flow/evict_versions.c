@@ -17,6 +17,7 @@ struct item {			/* to be deleted: texts in names */
 /* The name whose versions are being listed. */
 struct group {
 	struct buf name;
+	int foreign;		/* not ours to judge */
 	int evicted;		/* by this run */
 	int hidden;		/* its newest is a marker */
 	int first;		/* nothing of it has been seen below the newest */
@@ -107,8 +108,22 @@ was_evicted(const struct sweep *s, const char *name)
 }
 
 static int
+is_foreign(const struct place *p, const struct s3_version *v)
+{
+	struct dialect_name n;
+	struct key k;
+
+	if (v->own)
+		return 0;
+	return p->native ? key_parse_name(&k, v->name, NULL) < 0 :
+		dialect_name(p->dialect, v->name, UINT64_MAX, &n) == DIALECT_FOREIGN;
+}
+
+static int
 may_go(const struct sweep *s, const struct s3_version *v)
 {
+	if (s->g.foreign)
+		return 0;
 	if (s->g.evicted)
 		return 1;
 	return !s->w->evicted && (s->w->min_age_s <= 0 ||
@@ -135,8 +150,8 @@ begin_group(struct sweep *s, const struct s3_version *v, struct err *e)
 	struct group *g = &s->g;
 	struct buf name = g->name;
 
-	*g = (struct group){ .name = name, .evicted = was_evicted(s, v->name),
-		.hidden = v->marker, .first = 1 };
+	*g = (struct group){ .name = name, .foreign = is_foreign(s->ev->place, v),
+		.evicted = was_evicted(s, v->name), .hidden = v->marker, .first = 1 };
 	g->name.len = 0;
 	buf_add(&g->name, v->name, strlen(v->name) + 1);
 	if (buf_add(&g->name, v->id, strlen(v->id) + 1) < 0)

@@ -7,7 +7,8 @@
  * Versioned buckets: what lies behind the objects. Gone for good are the versions of what this
  * run has evicted, whatever their age, and, unless only those are wanted, every version that
  * another one hides, and then every delete marker with nothing under it. Versions
- * go before the marker that hides them, so that no deleted chunk comes back.
+ * go before the marker that hides them, so that no deleted chunk comes back. Names that are
+ * neither ours nor of the place's dialect are somebody else's: theirs stay.
  */
 struct versions_want {
 	double min_age_s;	/* what is younger stays, but for what was evicted */

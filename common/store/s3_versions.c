@@ -46,6 +46,7 @@ tell(struct listing *l, int marker, struct err *e)
 		l->v.name = l->name.p + n;
 		l->v.id = l->id.p;
 		l->v.marker = marker;
+		l->v.own = !strncmp(l->v.name, S3_OWN, strlen(S3_OWN));
 		if (*l->v.name)
 			rc = l->each(l->ctx, &l->v, e);
 		l->enough = rc != 0;

@@ -15,6 +15,7 @@ struct s3_version {
 	int64_t mtime_s;
 	int latest;		/* what the name stands for now */
 	int marker;		/* a delete marker: the name has no object, or had none then */
+	int own;		/* of an object of ours that listings leave out (a lock) */
 };
 
 /* Every version of every name in the store, our own objects' too; those of a name together,
