@@ -235,8 +235,7 @@ run(const char *url, char **names, int n)
 		tool_fail(&e);
 		return;
 	}
-	if (o.how.bounded && evict_tenant_room(&p, o.quota_file, o.label.tenant, &o.how.room,
-	    &e) < 0) {
+	if (o.how.bounded && evict_tenant_room(&o.how, &p, o.quota_file, o.label.tenant, &e) < 0) {
 		tool_fail(&e);
 		goto close_place;
 	}

@@ -99,6 +99,14 @@ ok 'up to the quota' status 6 kvput -q s --tenant c --enforce-quota --quota-file
 is 'it is put' "$(left s/tiny/bf16-tp1-r0-c)" 20
 ok 'and then refused' sh -c 'KVTOOLS_QUOTA_FILE=few kvput s --tenant c --enforce-quota b.kv 2>&1 | grep -q "over quota"'
 rm -rf s/tiny/bf16-tp1-r0-c
+printf 'e - - - 20\n' >few
+ok 'up to the quota in chunks' status 6 kvput -q s --tenant e --enforce-quota --quota-file few b.kv
+is 'so many are put' "$(left s/tiny/bf16-tp1-r0-e)" 20
+printf 'e %d - - 33\n' $((33 * one)) >few
+ok 'one below the quota' kvput -q s --tenant e --enforce-quota --quota-file few b.kv
+ok 'what is there takes no more of it' kvput -q s --tenant e --enforce-quota --quota-file few b.kv
+is 'all of it' "$(left s/tiny/bf16-tp1-r0-e)" 32
+rm -rf s/tiny/bf16-tp1-r0-e
 ok 'another has none' kvput -q s --tenant d --enforce-quota --quota-file few b.kv
 rm -rf s/tiny/bf16-tp1-r0-d
 ok 'whose?' status 2 kvput -q s --enforce-quota --quota-file few b.kv
@@ -116,6 +124,8 @@ ok 'no orphan of a quota' test "$(orphans s)" = 0
 ok 'whose quota?' status 2 kvevict -q s --policy quota --max-chunks 5
 printf 'a 5X\n' >quotas
 ok 'a bad quota file' status 2 kvevict -q s --quota-file quotas
+printf 'a 5G\nb 5X\n' >quotas
+is 'has no table' "$(kvevict --json s --quota-file quotas -n 2>/dev/null | grep -c kv.tenant)" 0
 ok '--tenant selects, limits are of it' kvevict -q s --tenant a --max-chunks 9
 is 'and the others stay' "$(left s/tiny/bf16-tp1-r0-a) $(left s/tiny/bf16-tp1-r0)" '9 32'
 

@@ -296,7 +296,8 @@ report_close(struct kvevict *k, const struct evict_run *r)
 	out_close(out);
 	if (audit >= 0)
 		close(audit);
-	tenants(&k->ev);
+	if (k->ev.policy)
+		tenants(&k->ev);
 	if (k->ev.policy && tool_mark(ERR_NONE) != ERR_REFUSED)
 		summary_lines(k, r);
 	summary_json(k, r);

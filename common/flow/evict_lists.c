@@ -326,7 +326,7 @@ evict_read_quotas(struct evict *ev, const char *file, struct err *e)
 /* ---- one tenant ---- */
 
 static int
-tenant_room(struct evict *ev, const char *tenant, uint64_t *room, struct err *e)
+tenant_room(struct place_put *how, struct evict *ev, const char *tenant, struct err *e)
 {
 	struct plan_quota used = { 0 };
 	char has[NUM_TEXT], may[NUM_TEXT];
@@ -335,7 +335,7 @@ tenant_room(struct evict *ev, const char *tenant, uint64_t *room, struct err *e)
 
 	if (at == PLAN_NONE - 1)
 		return -1;
-	*room = UINT64_MAX;
+	how->room = how->room_chunks = UINT64_MAX;
 	if (at == PLAN_NONE)
 		return 0;
 	q = &ev->quotas[at].limit;
@@ -351,13 +351,15 @@ tenant_room(struct evict *ev, const char *tenant, uint64_t *room, struct err *e)
 			tenant, (unsigned long long)used.max_chunks,
 			(unsigned long long)q->max_chunks);
 	if (q->max_bytes)
-		*room = q->max_bytes - used.max_bytes;
+		how->room = q->max_bytes - used.max_bytes;
+	if (q->max_chunks)
+		how->room_chunks = q->max_chunks - used.max_chunks;
 	return 0;
 }
 
 int
-evict_tenant_room(struct place *p, const char *file, const char *tenant, uint64_t *room,
-	struct err *e)
+evict_tenant_room(struct place_put *how, struct place *p, const char *file,
+	const char *tenant, struct err *e)
 {
 	struct evict_want none = { .jobs = 0 };
 	struct evict ev;
@@ -366,7 +368,7 @@ evict_tenant_room(struct place *p, const char *file, const char *tenant, uint64_
 	if (rc == 0)
 		rc = evict_read_quotas(&ev, file, e);
 	if (rc == 0)
-		rc = tenant_room(&ev, tenant, room, e);
+		rc = tenant_room(how, &ev, tenant, e);
 	evict_free(&ev);
 	return rc;
 }

@@ -2,6 +2,7 @@
 #define FLOW_EVICT_LISTS_H
 
 #include "flow/evict.h"
+#include "flow/flow.h"
 
 /* Text files that evict_mark() reads. All: ERR_USAGE with file and line. */
 
@@ -22,9 +23,9 @@ int evict_read_report(struct evict *ev, const char *file, struct err *e);
  */
 int evict_read_quotas(struct evict *ev, const char *file, struct err *e);
 
-/* Bytes that a tenant may still put into a store by such a file; UINT64_MAX: no limit.
- * ERR_REFUSED: it has all the bytes or chunks that it may have. */
-int evict_tenant_room(struct place *p, const char *file, const char *tenant, uint64_t *room,
-	struct err *e);
+/* What a tenant may still put into a store by such a file: room and room_chunks of how,
+ * UINT64_MAX where there is no limit. ERR_REFUSED: it has all that it may have. */
+int evict_tenant_room(struct place_put *how, struct place *p, const char *file,
+	const char *tenant, struct err *e);
 
 #endif

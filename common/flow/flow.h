@@ -99,6 +99,7 @@ struct place_put {
 	double ttl_s;
 	int bounded;		/* ERR_REFUSED for what would go beyond */
 	uint64_t room;		/* bytes */
+	uint64_t room_chunks;	/* counted by their first rank and group of layers */
 };
 int sink_place(struct sink **out, struct place *p, const struct place_put *how, struct err *e);
 

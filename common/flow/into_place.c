@@ -9,7 +9,7 @@ struct place_sink {
 	struct sink base;	/* first */
 	struct place *p;
 	struct place_put how;
-	_Atomic uint64_t taken;	/* of how.room */
+	_Atomic uint64_t taken, chunks;	/* of how.room, how.room_chunks */
 };
 
 static double
@@ -68,7 +68,7 @@ note_use(const struct place_sink *x, const char *name)
 }
 
 static int
-put_native(struct place_sink *x, struct flow_item *it, struct err *e)
+put_native(struct place_sink *x, struct flow_item *it, int dry, struct err *e)
 {
 	struct iovec v = { it->chunk.mem.p, it->chunk.mem.len };
 	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
@@ -77,7 +77,7 @@ put_native(struct place_sink *x, struct flow_item *it, struct err *e)
 
 	if (rc == 0 && !buf_text(&name))
 		rc = err_set(e, ERR_FAILED, "out of memory");
-	if (rc == 0 && x->how.dry) {
+	if (rc == 0 && dry) {
 		rc = is_there(x, name.p, e);
 	} else if (rc == 0) {
 		rc = store_put(x->p->store, name.p, &v, 1, &how, e);
@@ -104,7 +104,7 @@ object_size(const struct dialect_object *o)
 }
 
 static int
-put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struct err *e)
+put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, int dry, struct err *e)
 {
 	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
 	struct store_put once = { 1, how.ttl_s };
@@ -118,13 +118,13 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struc
 	for (i = 0; rc >= 0 && i < out.n; i++) {
 		const struct dialect_object *o = &out.obj[i];
 
-		rc = x->how.dry ? is_there(x, o->name, e) : store_put(x->p->store, o->name, o->iov,
+		rc = dry ? is_there(x, o->name, e) : store_put(x->p->store, o->name, o->iov,
 			o->n_iov, o->once ? &once : &how, e);
 		had = had && rc == 1;
-		if (rc == 0 && !x->how.dry && dialect_name(x->p->dialect, o->name, UINT64_MAX,
+		if (rc == 0 && !dry && dialect_name(x->p->dialect, o->name, UINT64_MAX,
 		    &n) == DIALECT_CHUNK)
 			note(x, o->name, object_size(o), &it->chunk.head);
-		else if (rc == 1 && !x->how.dry)
+		else if (rc == 1 && !dry)
 			note_use(x, o->name);
 	}
 	dialect_out_free(&out, pool);
@@ -134,20 +134,39 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, struc
 }
 
 static int
+put(struct place_sink *x, struct pool *pool, struct flow_item *it, int dry, struct err *e)
+{
+	return x->p->native ? put_native(x, it, dry, e) : put_foreign(x, pool, it, dry, e);
+}
+
+/* Within the tenant's quota: what is there already takes no more of it. */
+static int
+put_bounded(struct place_sink *x, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	const struct key *k = &it->chunk.head.key;
+	uint64_t len = it->chunk.mem.len, one = !k->rank && !k->group;
+	int rc = put(x, pool, it, 1, e), beyond;
+
+	if (rc != 0)
+		return rc < 0 ? -1 : put(x, pool, it, x->how.dry, e);
+	beyond = atomic_fetch_add(&x->taken, len) + len > x->how.room;
+	beyond |= atomic_fetch_add(&x->chunks, one) + one > x->how.room_chunks;
+	rc = beyond ? err_set(e, ERR_REFUSED, "the tenant's quota is used up") :
+		put(x, pool, it, x->how.dry, e);
+	if (rc != 0) {	/* somebody else was quicker, or it is not there */
+		atomic_fetch_sub(&x->taken, len);
+		atomic_fetch_sub(&x->chunks, one);
+	}
+	return rc;
+}
+
+static int
 place_put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
 {
 	struct place_sink *x = (struct place_sink *)s;
-	uint64_t len = it->chunk.mem.len;
-	int rc;
 
-	if (atomic_fetch_add(&x->taken, len) + len > x->how.room && x->how.bounded) {
-		atomic_fetch_sub(&x->taken, len);
-		return err_set(e, ERR_REFUSED, "the tenant's quota is used up");
-	}
-	rc = x->p->native ? put_native(x, it, e) : put_foreign(x, pool, it, e);
-	if (rc != 0)	/* it was there, or it is not */
-		atomic_fetch_sub(&x->taken, len);
-	return rc;
+	return x->how.bounded ? put_bounded(x, pool, it, e) :
+		put(x, pool, it, x->how.dry, e);
 }
 
 static int
