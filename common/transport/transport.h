@@ -84,8 +84,8 @@ struct lane_piece {
 /* What a sink's lane thread calls, from that thread. */
 struct lane_in {
 	void *ctx;
-	/* Where the bytes go, or NULL with e: no such transfer, out of range. Lanes that read
-	 * call it before each piece; verbs, which places by grant, does not. */
+	/* Where the bytes go, or NULL with e: no such transfer, out of range. Called once before
+	 * the arrived() of its len bytes; verbs asks when they are there already. */
 	unsigned char *(*place)(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e);
 	/* len bytes more of a transfer are there, at off, or somewhere (LANE_SOMEWHERE: verbs
 	 * with immediate data). They may be reported in parts. -1 ends the lane. */

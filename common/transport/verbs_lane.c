@@ -351,6 +351,15 @@ verbs_hello(struct verbs_lane *l, int say, double deadline, struct err *e)
 	return 0;
 }
 
+/* Whatever the peer says is there: were these bytes granted, and not all told of before? */
+static int
+told(const struct lane_in *in, uint32_t id, uint64_t off, uint64_t len, struct err *e)
+{
+	if (!in->place(in->ctx, id, off, (size_t)len, e))
+		return -1;
+	return in->arrived(in->ctx, id, off, (size_t)len, e);
+}
+
 /* One received message: 1 the last, 0, -1. */
 static int
 arrival(struct verbs_lane *l, const struct ibv_wc *wc, const struct lane_in *in, struct err *e)
@@ -360,13 +369,13 @@ arrival(struct verbs_lane *l, const struct ibv_wc *wc, const struct lane_in *in,
 	int rc;
 
 	if (wc->opcode == IBV_WC_RECV_RDMA_WITH_IMM)
-		rc = in->arrived(in->ctx, ntohl(wc->imm_data), LANE_SOMEWHERE, wc->byte_len, e);
+		rc = told(in, ntohl(wc->imm_data), LANE_SOMEWHERE, wc->byte_len, e);
 	else if (wc->byte_len != VERBS_NOTE)
 		rc = err_set(e, ERR_CORRUPT, "rdma: a note of %u bytes", wc->byte_len);
 	else if (get_le32(p) == VERBS_FINISH)
 		rc = 1;
 	else if (get_le32(p) == VERBS_ARRIVED && get_le64(p + 16) <= SIZE_MAX)
-		rc = in->arrived(in->ctx, get_le32(p + 4), get_le64(p + 8), get_le64(p + 16), e);
+		rc = told(in, get_le32(p + 4), get_le64(p + 8), get_le64(p + 16), e);
 	else
 		rc = err_set(e, ERR_CORRUPT, "rdma: unknown note %u", get_le32(p));
 	if (rc < 0 || post_receive(l, slot, e) < 0)

@@ -23,10 +23,9 @@ struct xfer {
 	uint64_t got;		/* have arrived nobody writes any more */
 	struct digest_xxh3 *sum;
 	uint64_t summed;	/* bytes of the chunk that sum has seen, from the region's end on */
-	unsigned lane;		/* that feeds sum */
+	unsigned lane;		/* that feeds sum, from 1 on; 0: none yet */
 	int along;		/* came with its offer: nothing was granted */
 	int scattered;		/* out of order: summed when complete */
-	unsigned again;
 };
 
 struct in_lane {
@@ -66,6 +65,9 @@ void in_release(struct in *s, uint32_t id);
 /* Bytes came. */
 void in_moved(struct in *s);
 
+/* Thread that answers offers, grants memory, and at last tells the totals. */
+void *in_plan(void *arg);
+/* That one, and those that take and store. */
 int in_start(struct in *s, struct err *e);
 /* Lanes and storers are gone after it, then memory, then the planner that waits for some. */
 void in_join(struct in *s);

@@ -1,161 +1,9 @@
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "key/key.h"
 #include "wire/sink.h"
-
-/* Tickets of the pool, which all sessions of the process share. */
-static atomic_ullong tickets;
-
-static uint64_t
-micros(double s)
-{
-	return s > 0 ? (uint64_t)(s * 1e6) : 0;
-}
-
-/* ---- the planner: answers, grants, and at last the totals ---- */
-
-static int
-send_totals(struct in *s, struct buf *b, struct err *e)
-{
-	struct wire_totals *t = &s->run->totals, copy;
-	double now = clock_mono();
-
-	pthread_mutex_lock(&s->fate.lock);
-	t->prepare_us += micros((s->first_data > 0 ? s->first_data : now) - s->began);
-	t->wire_us += s->first_data > 0 ? micros(s->last_data - s->first_data) : 0;
-	t->settle_us += s->first_data > 0 ? micros(now - s->last_data) : 0;
-	s->told = 1;
-	copy = *t;
-	pthread_mutex_unlock(&s->fate.lock);
-	wire_put_totals(b, &copy);
-	return wire_send(s->link.c, b, e);
-}
-
-/* Memory for one chunk, told to the source. */
-static int
-grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
-{
-	struct xfer *x = &s->x[id % WIRE_WINDOW];
-	struct wire_fate *f = &s->fate;
-	uint64_t most = s->opts->peer_max, size = x->offer->size;
-	struct digest_xxh3 *sum = digest_xxh3_new(e);
-	struct buf text = { 0 };
-	struct block mem;
-	int rc;
-
-	if (!sum)
-		return -1;
-	pthread_mutex_lock(&f->lock);
-	while (!f->failed && most && s->granted >= most)
-		fate_wait(f, FATE_TALK);
-	rc = f->failed;
-	pthread_mutex_unlock(&f->lock);
-	if (rc || pool_get(s->opts->pool, atomic_fetch_add(&tickets, 1), (size_t)size, &mem,
-	    e) < 0) {
-		digest_xxh3_free(sum);
-		return -1;
-	}
-	mem.len = (size_t)size;
-	rc = fabric_grant(s->link.f, id, &mem, (size_t)size, &text, e);
-	if (rc < 0)
-		fate_unfit(f, s->opts->transports, e);
-	pthread_mutex_lock(&f->lock);
-	x->sum = sum;
-	x->summed = x->offer->region;
-	x->mem = mem;
-	x->state = XFER_GRANTED;
-	s->granted += size;
-	s->last_move = clock_mono();
-	pthread_mutex_unlock(&f->lock);
-	if (rc == 0)
-		wire_put_grant(b, id, text.p, text.len);
-	buf_free(&text);
-	return rc < 0 ? -1 : wire_send(s->link.c, b, e);
-}
-
-/* What came with its offer is here; that it is wanted the verdict will tell. */
-static int
-complete(struct in *s, uint32_t id)
-{
-	pthread_mutex_lock(&s->fate.lock);
-	s->x[id % WIRE_WINDOW].state = XFER_COMPLETE;
-	fate_wake(&s->fate, FATE_LANES);
-	pthread_mutex_unlock(&s->fate.lock);
-	return 0;
-}
-
-static int
-answer(struct in *s, uint32_t first, uint32_t n, struct buf *b, struct err *e)
-{
-	const struct wire_offer *offers[WIRE_OFFERS_MAX];
-	unsigned char want[WIRE_OFFERS_MAX] = { 0 };
-	struct wire_totals *t = &s->run->totals;
-	uint32_t i;
-
-	for (i = 0; i < n; i++)
-		offers[i] = s->x[(first + i) % WIRE_WINDOW].offer;
-	if (s->k->choose(s->k->ctx, offers, n, want, e) < 0)
-		return -1;
-	if (s->x[first % WIRE_WINDOW].along && want[0])
-		return complete(s, first);
-	wire_put_answers(b, first, n, want);
-	pthread_mutex_lock(&s->fate.lock);
-	for (i = 0; i < n; i++) {
-		if (want[i]) {
-			s->x[(first + i) % WIRE_WINDOW].state = XFER_WANTED;
-			continue;
-		}
-		t->offered++;
-		t->had++;
-		t->offered_bytes += offers[i]->size;
-		t->had_bytes += offers[i]->size;
-		in_release(s, first + i);
-	}
-	pthread_mutex_unlock(&s->fate.lock);
-	/* At once: a grant may have to wait for memory. */
-	if (wire_send(s->link.c, b, e) < 0)
-		return -1;
-	for (i = 0; i < n; i++)
-		if (want[i] && grant(s, first + i, b, e) < 0)
-			return -1;
-	return 0;
-}
-
-static void *
-plan(void *arg)
-{
-	struct in *s = arg;
-	struct buf b = { 0 };
-	struct err e = { 0 };
-	uint32_t first, n;
-	int rc = 0, done = 0;
-
-	while (rc == 0 && !done) {
-		pthread_mutex_lock(&s->fate.lock);
-		while (!s->fate.failed && s->planned == s->next &&
-		    !(s->ended && s->base == s->next))
-			fate_wait(&s->fate, FATE_TALK);
-		first = s->planned;
-		n = s->next - first;
-		if (n > WIRE_OFFERS_MAX)
-			n = WIRE_OFFERS_MAX;
-		if (s->x[first % WIRE_WINDOW].along && n)
-			n = 1;
-		s->planned += n;
-		done = s->fate.failed || n == 0;
-		rc = s->fate.failed;
-		pthread_mutex_unlock(&s->fate.lock);
-		if (rc == 0)
-			rc = n ? answer(s, first, n, &b, &e) : send_totals(s, &b, &e);
-	}
-	if (rc < 0)
-		fate_fail(&s->fate, &e);
-	buf_free(&b);
-	return NULL;
-}
 
 /* ---- the lanes: bytes into place, summed while they are in the cache ---- */
 
@@ -168,6 +16,8 @@ place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 
 	pthread_mutex_lock(&s->fate.lock);
 	x = in_xfer(s, id);
+	if (off == LANE_SOMEWHERE)
+		off = 0;
 	if (!x || x->state != XFER_GRANTED)
 		err_set(e, ERR_CORRUPT, "data for chunk %u, which was not granted", id);
 	else if (off > x->offer->size || len > x->offer->size - off ||
@@ -182,15 +32,16 @@ place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 }
 
 /* From where this lane may add to the sum, up to off + len; UINT64_MAX: not at all. Strictly in
- * order, one lane: whatever else, a byte written twice included, is summed when all is there. */
+ * order, the first lane: whatever else, a byte written twice included, is summed when all is
+ * there. */
 static uint64_t
 may_sum(struct xfer *x, unsigned lane, uint64_t off, size_t len)
 {
 	uint64_t from = x->summed, region = x->offer->region;
 
-	if (x->got == 0)
-		x->lane = lane;
-	if (x->lane != lane || off == LANE_SOMEWHERE)
+	if (!x->lane)
+		x->lane = lane + 1;
+	if (x->lane != lane + 1 || off == LANE_SOMEWHERE)
 		x->scattered = 1;
 	else if (off + len > region && from != (off < region ? region : off))
 		x->scattered = 1;
@@ -200,24 +51,19 @@ may_sum(struct xfer *x, unsigned lane, uint64_t off, size_t len)
 	return from;
 }
 
+/* The chunk stays as it is meanwhile: bytes that were placed are awaited. */
 static int
 arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 {
 	struct in_lane *l = ctx;
 	struct in *s = l->in;
-	struct xfer *x;
-	uint64_t from = UINT64_MAX;
-	int rc = 0;
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+	uint64_t from;
 
+	(void)e;
 	pthread_mutex_lock(&s->fate.lock);
-	x = in_xfer(s, id);
-	if (!x || x->state != XFER_GRANTED || len > x->offer->size - x->got)
-		rc = err_set(e, ERR_CORRUPT, "data for chunk %u, which was not granted", id);
-	else
-		from = may_sum(x, l->index, off, len);
+	from = may_sum(x, l->index, off, len);
 	pthread_mutex_unlock(&s->fate.lock);
-	if (rc < 0)
-		return -1;
 	if (from != UINT64_MAX)		/* this lane alone feeds it */
 		digest_xxh3_add(x->sum, x->mem.p + from, (size_t)(off + len - from));
 	pthread_mutex_lock(&s->fate.lock);
@@ -319,44 +165,58 @@ verdict(struct in *s, uint32_t id, enum wire_state state, const struct err *why,
 	return rc;
 }
 
-/* What came with its offer and was damaged is asked for like others, into its block. */
+/* What came with its offer is asked for like others, into its block; what was granted before is
+ * to be written there anew. */
 static int
-ask_for(struct in *s, uint32_t id, struct err *e)
+put_question(struct in *s, uint32_t id, struct buf *b, const struct err *why, struct err *e)
 {
-	struct xfer *x = &s->x[id % WIRE_WINDOW];
 	static const unsigned char want[1] = { 1 };
-	struct buf b = { 0 }, text = { 0 };
-	int rc = fabric_grant(s->link.f, id, &x->mem, x->mem.len, &text, e);
+	struct xfer *x = &s->x[id % WIRE_WINDOW];
+	struct wire_verdict v;
+	struct buf text = { 0 };
+	int rc = 0;
 
-	wire_put_answers(&b, id, 1, want);
-	wire_put_grant(&b, id, text.p, text.len);
-	if (rc == 0)
-		rc = wire_send(s->link.c, &b, e);
-	buf_free(&text);
-	buf_free(&b);
+	if (x->along) {
+		rc = fabric_grant(s->link.f, id, &x->mem, x->mem.len, &text, e);
+		wire_put_answers(b, id, 1, want);
+		wire_put_grant(b, id, text.p, text.len);
+		buf_free(&text);
+	} else {
+		wire_verdict_of(&v, id, WIRE_AGAIN, why);
+		wire_put_verdict(b, WIRE_DONE, &v);
+	}
 	return rc;
 }
 
-/* Damaged on the way: the same block is filled again, if the source can. */
+/* Damaged on the way: the same block is filled again, if the source can. From when it counts as
+ * granted it is the lanes', and a source that does not wait to be asked may have it stored and
+ * gone before we look again. */
 static int
 ask_again(struct in *s, uint32_t id, const struct err *why, struct err *e)
 {
 	struct xfer *x = &s->x[id % WIRE_WINDOW];
-	int along;
+	struct buf b = { 0 };
+	int rc = put_question(s, id, &b, why, e);
 
+	wire_note(s->opts, "%s: %s: asked for again", x->offer->name, why->text);
+	if (rc < 0) {
+		fate_unfit(&s->fate, s->opts->transports, e);
+		goto out;
+	}
 	pthread_mutex_lock(&s->fate.lock);
 	x->placed = x->got = 0;
+	x->lane = 0;
 	x->summed = x->offer->region;
 	x->scattered = 0;
-	x->again++;
-	along = x->along;
 	x->along = 0;
 	digest_xxh3_begin(x->sum);
 	x->state = XFER_GRANTED;
 	s->run->totals.again++;
 	pthread_mutex_unlock(&s->fate.lock);
-	wire_note(s->opts, "%s: %s: asked for again", x->offer->name, why->text);
-	return along ? ask_for(s, id, e) : verdict(s, id, WIRE_AGAIN, why, e);
+	rc = wire_send(s->link.c, &b, e);
+out:
+	buf_free(&b);
+	return rc;
 }
 
 static void
@@ -457,7 +317,7 @@ in_start(struct in *s, struct err *e)
 
 	if (stores > FABRIC_LANES)
 		stores = FABRIC_LANES;
-	if (pthread_create(&s->planner, NULL, plan, s) != 0)
+	if (pthread_create(&s->planner, NULL, in_plan, s) != 0)
 		return err_set(e, ERR_FAILED, "no more threads");
 	s->has_planner = 1;
 	if (start(s, s->lanes, &s->n_lanes, fabric_lanes(s->link.f), receive, e) < 0)

@@ -86,16 +86,14 @@ hear_done(struct out *o, const struct wire_msg *m, struct err *e)
 	if (wire_get_verdict(&v, m, e) < 0)
 		return -1;
 	t = out_slot(o, v.id);
-	if (!t || (t->state < SLOT_WANTED) || (v.state == WIRE_STORED && t->state != SLOT_SENT) ||
-	    (v.state == WIRE_AGAIN && t->along))
+	if (!t || t->state != SLOT_SENT || (v.state == WIRE_AGAIN && t->along))
 		return err_set(e, ERR_CORRUPT, "verdict on chunk %u, which was not sent", v.id);
 	if (v.state == WIRE_STORED) {
 		out_settle(o, v.id, WIRE_END_SENT, NULL);
 		return 0;
 	}
 	wire_verdict_err(&v, &why);
-	if (v.state == WIRE_AGAIN && t->state == SLOT_SENT && t->again < o->s->opts->retries &&
-	    own_copy_good(t->item)) {
+	if (v.state == WIRE_AGAIN && t->again < o->s->opts->retries && own_copy_good(t->item)) {
 		count_again(o, t);
 		t->state = SLOT_QUEUED;
 		source_queue_push(&o->send, v.id);

@@ -51,6 +51,13 @@ blocks(struct pool *pool)
 	}
 }
 
+static unsigned char *
+place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
+{
+	(void)ctx, (void)off, (void)len, (void)e;
+	return block[id % window].p;
+}
+
 static int
 arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 {
@@ -72,7 +79,7 @@ arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 static int
 sink(struct fabric_opts *o)
 {
-	struct lane_in in = { NULL, NULL, arrived };
+	struct lane_in in = { NULL, place, arrived };
 	struct buf ticket = {0}, grants = {0};
 	struct fabric *f;
 	struct err e;

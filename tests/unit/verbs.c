@@ -109,13 +109,25 @@ pair_close(struct pair *p)
 	buf_free(&p->ticket);
 }
 
+static unsigned char *
+place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
+{
+	static unsigned char there;
+
+	(void)ctx;
+	if (id < CHUNKS && (off == LANE_SOMEWHERE || off + len <= SIZE))
+		return &there;
+	err_set(e, ERR_CORRUPT, "id %u", id);
+	return NULL;
+}
+
 static int
 arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 {
 	struct arrivals *a = ctx;
 
-	if (id >= CHUNKS || (off != LANE_SOMEWHERE && off + len > SIZE))
-		return err_set(e, ERR_CORRUPT, "id %u", id);
+	(void)off;
+	(void)e;
 	pthread_mutex_lock(&a->lock);
 	a->got[id] += len;
 	pthread_mutex_unlock(&a->lock);
@@ -127,7 +139,7 @@ static struct arrivals arrivals;
 static void *
 receive(void *arg)
 {
-	struct lane_in in = { &arrivals, NULL, arrived };
+	struct lane_in in = { &arrivals, place, arrived };
 	size_t i = (size_t)(uintptr_t)arg;
 
 	arrivals.rc[i] = lane_recv(arrivals.lane[i], &in, &arrivals.e[i]);
