@@ -2,12 +2,12 @@
 # kvsend and kvrecv between two network namespaces: loss, delay, a cut link, stalls, a full disk.
 # shellcheck disable=SC2086,SC2046,SC2016,SC2154,SC2317
 . "${0%/*}/lib.sh"
+. "$here/peers.sh"
 need ip tc
 
 a=kvtools-a$$ b=kvtools-b$$
 at_exit='for p in $pids; do kill -9 "$p" 2>/dev/null; done; wait; umount "$tmp/small" 2>/dev/null
 	ip netns del $a 2>/dev/null; ip netns del $b 2>/dev/null'
-pids=''
 net=10.$(($$ % 200 + 20)).77
 if ! { ip netns add $a && ip netns add $b && ip link add v0 netns $a type veth peer name v0 netns $b &&
 	ip -n $a addr add $net.1/24 dev v0 && ip -n $b addr add $net.2/24 dev v0 &&
@@ -16,6 +16,7 @@ if ! { ip netns add $a && ip netns add $b && ip link add v0 netns $a type veth p
 	echo '1..0 # SKIP no network namespaces here'
 	exit 0
 fi
+recv_at=$net.2:0 recv_in="ip netns exec $b"
 in_a() { ip netns exec $a "$@"; }
 in_b() { ip netns exec $b "$@"; }
 netem() { ip netns exec $a tc qdisc replace dev v0 root netem "$@" 2>/dev/null; }
@@ -28,20 +29,6 @@ kvput -q "$tmp/s" "$tmp/s.kv"
 kvget -q 'gen:tiny?tokens=6400&chunk-tokens=64&seed=2' >"$tmp/few.kv"
 kvput -q "$tmp/few" "$tmp/few.kv"
 
-recv() {
-	rm -f "$tmp/ready"
-	ip netns exec $b kvrecv --listen $net.2:0 --ready-file "$tmp/ready" "$@" >"$tmp/out" 2>"$tmp/err" &
-	pid=$!
-	pids="$pids $pid"
-	recv_n=0
-	while [ ! -s "$tmp/ready" ] && [ $recv_n -lt 500 ]; do
-		sleep 0.02
-		recv_n=$((recv_n + 1))
-	done
-	addr=$(cat "$tmp/ready")
-}
-ended() { wait "$pid"; }
-same() { diff -r "$1" "$2" >/dev/null; }
 partly() { partly_rc=0; "$@" || partly_rc=$?; case $partly_rc in 3|5) ;; *) echo "exit status $partly_rc"; return 1 ;; esac; }
 
 recv

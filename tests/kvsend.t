@@ -2,45 +2,13 @@
 # kvsend and kvrecv over TCP, TLS and shared memory of one host; kvsend-net.t has the network.
 # shellcheck disable=SC2086,SC2046,SC2016,SC2154,SC2317
 . "${0%/*}/lib.sh"
+. "$here/peers.sh"
 need python3 openssl
 
 gen='gen:tiny?tokens=4096&seed=1'
 kvget -q "$gen" >"$tmp/s.kv" || exit 1
 kvput -q "$tmp/a" "$tmp/s.kv" || exit 1
 chunks=$(kvsend -n --from "$tmp/a" 127.0.0.1:1 2>&1 | sed 's/.*offer \([0-9]*\) .*/\1/')
-pids=''
-at_exit='for p in $pids; do kill "$p" 2>/dev/null; done'
-
-# recv OPTIONS...: a kvrecv in the background; $addr is where it listens, $pid what it is.
-recv() {
-	rm -f "$tmp/ready"
-	kvrecv --listen 127.0.0.1:0 --ready-file "$tmp/ready" "$@" >"$tmp/out" 2>"$tmp/err" &
-	pid=$!
-	pids="$pids $pid"
-	await "$tmp/ready"
-	addr=$(cat "$tmp/ready")
-}
-
-await() {
-	await_n=0
-	while [ ! -s "$1" ]; do
-		sleep 0.02
-		await_n=$((await_n + 1))
-		[ $await_n -lt 500 ] || return 1
-	done
-}
-
-# bad ACTION...: a proxy before $addr; $addr is then the proxy's.
-bad() {
-	rm -f "$tmp/port"
-	"$here/server/badproxy.py" "$tmp/port" "${addr#tcp://}" "$@" &
-	pids="$pids $!"
-	await "$tmp/port"
-	addr=$(cat "$tmp/port")
-}
-
-ended() { wait "$pid"; }
-same() { diff -r "$1" "$2" >/dev/null; }
 field() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "$2"; }
 
 # ---- plain ways ----
