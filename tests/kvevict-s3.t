@@ -1,9 +1,9 @@
 #!/bin/sh
-# kvevict on a real Ceph gateway: refusals, fifo, demotion, lifecycle rules that expire.
+# kvevict on a real Ceph gateway: refusals, fifo, demotion, kill -9, lifecycle rules that expire.
 # shellcheck disable=SC2317	# functions called through ok
 # shellcheck source=tests/lib.sh
 . "${0%/*}/lib.sh"
-need radosgw ceph-mon ceph-osd monmaptool curl
+need radosgw ceph-mon ceph-osd monmaptool curl /usr/bin/python3
 
 cd "$tmp" || exit 1
 gateway=$here/server/radosgw.sh
@@ -36,6 +36,19 @@ ok 'demotes to a directory' kvevict -q s3://kvb/kv --max-chunks 20 --min-age 0 -
 is 'six' "$(count s3://kvb/kv) $(count cold)" '20 6'
 kvevict -q s3://kvb/kv --max-chunks 18 --min-age 0 --lock >/dev/null
 is 'the lock is given back' "$(kvevict -q s3://kvb/kv --max-chunks 16 --min-age 0 --lock | wc -l)" 2
+
+# killed in the middle, with requests on their way
+kvput -q s3://kvb/kill a.kv
+for seed in 2 3; do kvget -q "gen:tiny?tokens=1024&chunk-tokens=32&seed=$seed" | kvput -q s3://kvb/kill; done
+export tmp
+for max in 60 30 10; do
+	set -- kvevict -q s3://kvb/kill --max-chunks "$max" --max-delete 100% --min-age 0 --lock
+	ok "killed on its way to $max" /usr/bin/python3 "$here/model/kill.py" 3 "$@"
+	ok ' no link of a chain is missing' kvstat chain s3://kvb/kill
+	"$@" >/dev/null
+	is ' the next run comes to the end' "$? $(count s3://kvb/kill)" "0 $max"
+	ok ' and none is missing' kvstat chain s3://kvb/kill
+done
 
 # the server's own expiry; a day is two seconds there
 kvput -q s3://kvb/other a.kv
