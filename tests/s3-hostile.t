@@ -18,6 +18,14 @@ says() {	# STATUS PATTERN COMMAND...: one line on stderr that matches
 	[ "$(grep -c "$says_line" err) $(wc -l <err)" = '1 1' ] || { head -n 5 err; return 1; }
 }
 
+# a bucket that goes missing on the way ends the run, and is told once
+hostile
+kvput -q s3://bucket/fgone-GET-3 s
+ok 'the bucket is gone while we read'	says 7 "'bucket' is gone" \
+	kvget -q -j 2 --sort newest --fill out s3://bucket/fgone-GET-3
+ok '... and while we verify'	says 7 "'bucket' is gone" kvstat verify -q s3://bucket/fgone-GET-3
+ok '... and while we write'	says 7 "'bucket' is gone" kvput -q -j 2 s3://bucket/fgone-PUT-3 s
+
 # https. After the handshake the server sends session tickets, which nobody reads while a body goes
 # out: they are no answer.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \

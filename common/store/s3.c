@@ -157,13 +157,13 @@ check_bucket(struct s3 *s, struct err *e)
 
 	if (s3_do(s, &head, e) == 0)
 		return 0;
-	if (head.status == 404)
+	if (head.status != 403 && head.status != 400 && head.status != 404)
+		return -1;
+	rc = head.status == 404 ? -1 : s3_do(s, &list, e);
+	buf_free(&text);
+	if (head.status == 404 || !strcmp(list.code, "NoSuchBucket"))
 		return err_set(e, ERR_USAGE, "bucket '%s' does not exist (kvput --create-bucket "
 			"makes it)", s->bucket);
-	if (head.status != 403 && head.status != 400)
-		return -1;
-	rc = s3_do(s, &list, e);
-	buf_free(&text);
 	return rc < 0 && !strcmp(list.code, "AccessDenied") ? 0 : rc;
 }
 

@@ -130,8 +130,9 @@ s3_error(struct s3 *s, const struct s3_call *c, const struct s3_answer *a,
 
 	if (key_error(c, a, k, e) < 0)
 		return -1;
+	/* It was there when the store was opened: no usage that could be forgiven. */
 	if (!strcmp(c->code, "NoSuchBucket"))
-		return err_set(e, ERR_USAGE, "bucket '%s' does not exist", s->bucket);
+		return err_set(e, ERR_FAILED, "bucket '%s' is gone", s->bucket);
 	if (!strcmp(c->code, "AccessDenied") && !k->id[0])
 		return err_set(e, ERR_REFUSED, "permission denied without credentials "
 			"(AccessDenied)");

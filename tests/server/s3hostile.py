@@ -15,6 +15,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     fskew fpolicy fxml fstranger       RequestTimeTooSkewed, AccessDenied, bad XML, 418
     flost                              the answer to a completed upload is lost once
     fearly                             AccessDenied, before the body is read
+    fgone-GET-N fgone-PUT-N            after N requests of that kind, NoSuchBucket
 and by the bucket's:
     million     1,000,000 simulated objects, m/bf16-tp1-r0/HH/HASH.kv.safetensors
     hundredk    100,000 of them
@@ -212,7 +213,10 @@ class Handler(BaseHTTPRequestHandler):
             if fault in self.key:
                 self.error(status, code, Date='Thu, 01 Jan 2026 00:00:00 GMT')
                 return True
-        if 'fxml' in self.key:
+        m = re.search(r'fgone-(\w+)-(\d+)', self.key)
+        if m and m.group(1) == self.command and not first(m.group(0), int(m.group(2))):
+            self.error(404, 'NoSuchBucket')
+        elif 'fxml' in self.key:
             self.answer(400, '<Error><Code>Oops')
         elif 'fstranger' in self.key:
             self.answer(418, 'short and stout')
