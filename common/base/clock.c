@@ -47,6 +47,14 @@ clock_text(char out[32], int64_t t)
 	return out;
 }
 
+int64_t
+clock_ns(int64_t s)
+{
+	const int64_t most = INT64_MAX / 1000000000;
+
+	return (s > most ? most : s < -most ? -most : s) * 1000000000;
+}
+
 int
 clock_read(int64_t *t, const char *text, struct err *e)
 {

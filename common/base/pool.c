@@ -90,6 +90,8 @@ take(struct pool *p, size_t cap, struct block *out, struct err *e)
 {
 	int i, best = -1;
 
+	if (cap > SIZE_MAX - ALIGN)
+		return err_set(e, ERR_FAILED, "allocate %zu bytes: out of memory", cap);
 	cap = (cap + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	if (cap == 0)
 		cap = ALIGN;

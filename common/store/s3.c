@@ -28,11 +28,20 @@ s3_key(const struct s3 *s, const char *name, struct err *e)
 	return NULL;
 }
 
-void
-s3_put_headers(const struct s3 *s, struct s3_call *c, int i)
+struct s3 *
+s3_of(struct store *s, const char *what, struct err *e)
 {
-	if (s->storage_class)
-		c->header[i++] = (struct s3_pair){ "x-amz-storage-class", s->storage_class };
+	if (s->ops == &store_s3)
+		return (struct s3 *)s;
+	err_set(e, ERR_USAGE, "store '%s': only S3 has %s", s->url, what);
+	return NULL;
+}
+
+void
+s3_put_headers(const struct s3 *s, struct s3_call *c, int i, const char *class)
+{
+	if (class)
+		c->header[i++] = (struct s3_pair){ "x-amz-storage-class", class };
 	if (s->sse)
 		c->header[i++] = (struct s3_pair){ "x-amz-server-side-encryption", s->sse };
 	if (s->kms_key)

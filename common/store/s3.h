@@ -159,8 +159,11 @@ int s3_delete_batch(struct s3 *s, const char *const *names, const char *const *i
 	signed char *states, struct err *e);
 /* Whole key of a name; free() it. */
 char *s3_key(const struct s3 *s, const char *name, struct err *e);
-/* Headers for a new object: storage class, encryption. From header[i] on. */
-void s3_put_headers(const struct s3 *s, struct s3_call *c, int i);
+/* The store as S3. NULL, ERR_USAGE: it is another, and only S3 has what is asked for. */
+struct s3 *s3_of(struct store *s, const char *what, struct err *e);
+/* Headers for a new object, from header[i] on: storage class (NULL: the server's own),
+ * encryption. */
+void s3_put_headers(const struct s3 *s, struct s3_call *c, int i, const char *class);
 /* One object in parallel parts; excl as in struct store_put. */
 int s3_multipart(struct s3 *s, const char *key, const struct s3_body *b, int excl,
 	struct err *e);

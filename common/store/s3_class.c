@@ -34,15 +34,13 @@ copy(struct s3 *s, struct s3_call *c, struct err *e)
 int
 s3_class_set(struct store *base, const char *name, const char *class, struct err *e)
 {
-	struct s3 *s = (struct s3 *)base;
+	struct s3 *s = s3_of(base, "storage classes", e);
 	struct buf source = { 0 }, text = { 0 };
 	struct s3_call c = { .method = "PUT", .text = &text };
 	char *key;
-	int n = 0, rc = -1;
+	int rc = -1;
 
-	if (base->ops != &store_s3)
-		return err_set(e, ERR_USAGE, "store '%s': only S3 has storage classes", base->url);
-	key = s3_key(s, name, e);
+	key = s ? s3_key(s, name, e) : NULL;
 	if (!key)
 		return -1;
 	buf_printf(&source, "/%s/", s->bucket);
@@ -52,13 +50,8 @@ s3_class_set(struct store *base, const char *name, const char *class, struct err
 		goto done;
 	}
 	c.key = key;
-	c.header[n++] = (struct s3_pair){ "x-amz-copy-source", source.p };
-	c.header[n++] = (struct s3_pair){ "x-amz-storage-class", class };
-	if (s->sse)
-		c.header[n++] = (struct s3_pair){ "x-amz-server-side-encryption", s->sse };
-	if (s->kms_key)
-		c.header[n++] = (struct s3_pair){
-			"x-amz-server-side-encryption-aws-kms-key-id", s->kms_key };
+	c.header[0] = (struct s3_pair){ "x-amz-copy-source", source.p };
+	s3_put_headers(s, &c, 1, class);
 	rc = copy(s, &c, e);
 done:
 	buf_free(&source);

@@ -1,3 +1,4 @@
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #define DRAIN_MAX (256 << 10)	/* a rest longer than this is not waited for */
 #define PIECE (512 << 10)	/* received at once: what seen() looks at is still in the cache */
 #define LINES_MAX 1000
+/* A region becomes part of a host's name. */
+#define REGION "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 /* One exchange under way: HTTP/1.1 (RFC 9112) as far as a client of S3 needs it. */
 struct xfer {
@@ -29,6 +32,9 @@ struct xfer {
 	int sized;		/* the answer says how long it, or the object, is */
 	int begun;		/* the first byte of an object came: its header is checked */
 	int enough;		/* all that was asked for is here, and more would come */
+	uint64_t spare;		/* bytes that nobody asked for */
+	int over;		/* too many: the rest is left where it is */
+	int bad;		/* the head is none */
 };
 
 static int
@@ -47,7 +53,7 @@ number(const char *s)
 {
 	uint64_t v;
 
-	return num_u64(&v, s, 0, UINT64_MAX, "", NULL) < 0 ? 0 : v;
+	return num_u64(&v, s, 0, INT64_MAX, "", NULL) < 0 ? 0 : v;
 }
 
 /* "bytes 0-99/200": the total, or 0 if it is not about what was asked. */
@@ -60,7 +66,9 @@ take_range(struct xfer *x, const char *v)
 	if (strncmp(v, "bytes ", 6) != 0 || !slash)
 		return;
 	v += 6;
-	x->c->size = number(slash + 1);
+	x->c->size = 0;
+	if (slash[1] != '*')
+		x->bad |= num_u64(&x->c->size, slash + 1, 0, INT64_MAX, "", NULL) < 0;
 	if (*v == '*')
 		return;
 	snprintf(first, sizeof(first), "%.*s", (int)strspn(v, "0123456789"), v);
@@ -77,8 +85,8 @@ new_answer(struct xfer *x)
 	x->c->status = 0;
 	x->c->size = 0;
 	x->c->mtime = 0;
-	x->skip = 0;
-	x->sized = x->chunked = x->close = 0;
+	x->skip = x->spare = 0;
+	x->sized = x->chunked = x->close = x->over = x->bad = 0;
 	x->length = UINT64_MAX;
 }
 
@@ -95,7 +103,7 @@ take_line(struct xfer *x, const char *line, size_t n)
 		c->status = status ? (int)strtol(status, NULL, 10) : 0;
 		x->close = strncmp(line, "HTTP/1.1", 8) != 0;
 	} else if (starts(line, n, "content-length", &v)) {
-		x->length = number(v);
+		x->bad |= num_u64(&x->length, v, 0, INT64_MAX, "", NULL) < 0;
 		if (c->status < 300 && !x->sized)
 			c->size = x->length;
 		x->sized = 1;
@@ -116,7 +124,8 @@ take_line(struct xfer *x, const char *line, size_t n)
 		x->a->date = (int64_t)curl_getdate(v, NULL);
 	} else if (starts(line, n, "retry-after", &v)) {
 		x->a->retry_after_s = (double)number(v);
-	} else if (starts(line, n, "x-amz-bucket-region", &v) && strlen(v) < sizeof(x->a->region)) {
+	} else if (starts(line, n, "x-amz-bucket-region", &v) && strlen(v) < sizeof(x->a->region) &&
+	    !v[strspn(v, REGION)]) {
 		strcpy(x->a->region, v);
 	}
 }
@@ -141,6 +150,15 @@ begin_object(struct xfer *x)
 	return 0;
 }
 
+/* Bytes that nobody wants are read past, so that the connection can be kept, up to a point. */
+static void
+pass_over(struct xfer *x, size_t n)
+{
+	x->spare += n;
+	if (x->spare > DRAIN_MAX)
+		x->over = x->close = 1;
+}
+
 /* Bytes of an object that lie elsewhere: what came with the header, or in chunks. */
 static int
 keep_object(struct xfer *x, const char *p, size_t n)
@@ -158,6 +176,7 @@ keep_object(struct xfer *x, const char *p, size_t n)
 	n -= (size_t)x->skip;
 	x->skip = 0;
 	if (n > c->len - c->got) {
+		pass_over(x, n - (size_t)(c->len - c->got));
 		n = (size_t)(c->len - c->got);
 		x->enough = 1;
 	}
@@ -192,6 +211,8 @@ take_body(struct xfer *x, const char *p, size_t n)
 			return err_set(x->e, ERR_CORRUPT, "the answer is too long");
 	} else if (!good && x->a->error.len + n <= ERROR_MAX) {
 		buf_add(&x->a->error, p, n);
+	} else {
+		pass_over(x, n);
 	}
 	return 0;
 }
@@ -262,6 +283,8 @@ read_head(struct xfer *x)
 			if (++lines > LINES_MAX)
 				return err_set(x->e, ERR_CORRUPT, "the answer's head has no end");
 		} while (*line);
+		if (x->bad)
+			return err_set(x->e, ERR_CORRUPT, "the answer's length is none");
 	} while (x->c->status >= 100 && x->c->status < 200);
 	return 0;
 }
@@ -319,10 +342,10 @@ read_sized(struct xfer *x, uint64_t n)
 			return -1;
 		if (n == 0)
 			break;
-		if (x->enough && n > DRAIN_MAX) {
-			x->close = 1;
+		if (x->enough && n > DRAIN_MAX)
+			x->over = x->close = 1;
+		if (x->over)
 			return 0;
-		}
 		got = receive_object(x, n);
 		if (got < 0) {
 			x->a->again = x->e->kind == ERR_TEMP;
@@ -340,22 +363,27 @@ read_chunks(struct xfer *x)
 {
 	char *line, *end;
 	unsigned long long n;
+	unsigned trailers = 0;
 
 	do {
 		if (!(line = get_line(x)))
 			return -1;
 		n = strtoull(line, &end, 16);
-		if (end == line || end - line > 8 || (*end && !strchr("; \t", *end)))
+		if (!isxdigit((unsigned char)*line) || end - line > 8 ||
+		    (*end && !strchr("; \t", *end)))
 			return err_set(x->e, ERR_CORRUPT, "the answer has a bad chunk");
 		if (n > 0 && read_sized(x, n) < 0)
 			return -1;
-		if (x->enough && x->close)
+		if (x->over)
 			return 0;
 		if (!(line = get_line(x)))
 			return -1;
-		while (n == 0 && *line)		/* trailers */
+		while (n == 0 && *line) {
+			if (++trailers > LINES_MAX)
+				return err_set(x->e, ERR_CORRUPT, "the answer has no end");
 			if (!(line = get_line(x)))
 				return -1;
+		}
 	} while (n > 0);
 	return 0;
 }
@@ -374,10 +402,14 @@ read_to_end(struct xfer *x)
 		if (take_buffered(x, &n) < 0)
 			return -1;
 		k->from = k->to = 0;
+		if (x->over)
+			return 0;
 		got = s3_conn_recv(k, k->buf, sizeof(k->buf), &x->wait, x->e);
 		if (got > 0)
 			k->to = (size_t)got;
 	} while (got > 0);
+	if (got < 0)
+		x->a->again = x->e->kind == ERR_TEMP;
 	return (int)got;
 }
 
@@ -428,13 +460,13 @@ exchange(struct xfer *x, const struct s3_send *send)
 	int sent, reused, rc;
 
 	do {
+		new_answer(x);
 		x->conn = s3_conn_take(x->s, send->host, x->e);
 		if (!x->conn) {
 			x->a->again = x->e->kind == ERR_TEMP;
 			return -1;
 		}
 		reused = x->conn->reused;
-		new_answer(x);
 		sent = s3_conn_request(x->conn, &r, x->e);
 		if (sent < 0)
 			x->a->again = x->e->kind == ERR_TEMP;

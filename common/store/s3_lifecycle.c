@@ -11,15 +11,6 @@
 #define HEAD "<LifecycleConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
 #define TAIL "</LifecycleConfiguration>"
 
-static struct s3 *
-of(struct store *s, struct err *e)
-{
-	if (s->ops == &store_s3)
-		return (struct s3 *)s;
-	err_set(e, ERR_USAGE, "store '%s': only S3 has lifecycle rules", s->url);
-	return NULL;
-}
-
 const char *
 s3_lifecycle_prefix(const struct store *s)
 {
@@ -58,7 +49,7 @@ s3_lifecycle_print(struct buf *out, const struct s3_rule *rules, size_t n, struc
 int
 s3_lifecycle_get(struct store *base, struct buf *xml, struct err *e)
 {
-	struct s3 *s = of(base, e);
+	struct s3 *s = s3_of(base, "lifecycle rules", e);
 	struct s3_call c = { .method = "GET", .query = { { "lifecycle", "" } }, .text = xml };
 
 	if (!s)
@@ -234,7 +225,7 @@ done:
 int
 s3_lifecycle_install(struct store *base, const struct s3_rule *rules, size_t n, struct err *e)
 {
-	struct s3 *s = of(base, e);
+	struct s3 *s = s3_of(base, "lifecycle rules", e);
 	struct buf old = { 0 }, set = { 0 };
 	size_t i, empty;
 	int rc = -1;

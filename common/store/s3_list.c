@@ -35,7 +35,7 @@ emit(struct s3_page *p, unsigned char dir, struct err *e)
 {
 	const char *name = p->key.p;
 	struct store_item it = {
-		.size = dir ? 0 : p->size, .mtime_ns = dir ? 0 : p->mtime * 1000000000,
+		.size = dir ? 0 : p->size, .mtime_ns = dir ? 0 : clock_ns(p->mtime),
 		.ttl_s = -1, .hits = -1, .dir = dir, .class = *p->class ? p->class : NULL,
 	};
 	int rc;
@@ -58,6 +58,7 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 {
 	struct s3_page *p = ctx;
 
+	p->whole |= !strcmp(path, "ListBucketResult");
 	if (strncmp(path, "ListBucketResult/", 17) != 0)
 		return 0;
 	path += 17;
@@ -97,10 +98,12 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 int
 s3_page_read(struct s3_page *p, char *text, size_t n, struct err *e)
 {
-	p->more = 0;
+	p->more = p->whole = 0;
 	p->key.len = 0;
 	if (xml_scan(text, n, take_element, p, e) < 0)
 		return -1;
+	if (!p->whole)
+		return err_set(e, ERR_CORRUPT, "listing: the answer is another document");
 	if (p->more && !p->token.len)
 		return err_set(e, ERR_CORRUPT, "listing: it goes on, and does not say where");
 	return 0;

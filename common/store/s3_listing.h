@@ -16,6 +16,7 @@ struct s3_page {
 	int more;		/* out: there is another page, */
 	struct buf token;	/* out: after this continuation token */
 	int enough;		/* out: each() wanted no more */
+	int whole;		/* it is such an answer */
 
 	struct buf key;		/* of the element being read */
 	uint64_t size;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -11,9 +12,9 @@
 
 /*
  * A lock is an object that only one can create: PUT with If-None-Match: *. It says who
- * holds it: "host pid time\n". One whose holder is a dead process of this host, or that is
- * older than lock-age, is taken over: written again, and read back after a moment, since
- * two may do so at once and the last one written counts.
+ * holds it: "host pid time number\n", the number by chance. One whose holder is a dead
+ * process of this host, or that is older than lock-age, is taken over: written again, and
+ * read back after a moment, since two may do so at once and the last one written counts.
  */
 #define TEXT_MAX 512
 #define SETTLE_S 0.5
@@ -38,10 +39,13 @@ static void
 mine(char out[TEXT_MAX])
 {
 	char host[256] = "unknown", when[32];
+	uint64_t number;
 
 	gethostname(host, sizeof(host) - 1);
-	snprintf(out, TEXT_MAX, "%s %ld %s\n", host, (long)getpid(),
-		clock_text(when, clock_now()));
+	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		number = (uint64_t)clock_now_ns();
+	snprintf(out, TEXT_MAX, "%s %ld %s %016llx\n", host, (long)getpid(),
+		clock_text(when, clock_now()), (unsigned long long)number);
 }
 
 static int
@@ -134,7 +138,8 @@ s3_lock(struct store *base, const char *what, struct err *e)
 		rc = read_holder(s, key, &h, e);
 		if (rc > 0)	/* given back meanwhile: try again */
 			continue;
-		if (rc == 0)
+		/* Ours: the answer to our first request was lost. */
+		if (rc == 0 && strcmp(h.text, text) != 0)
 			rc = is_stale(s, &h) ? take_over(s, key, text, what, e) :
 				taken(&h, what, e);
 		break;

@@ -44,7 +44,7 @@ begin(struct upload *u, struct err *e)
 	};
 	int rc;
 
-	s3_put_headers(u->s, &c, 0);
+	s3_put_headers(u->s, &c, 0, u->s->storage_class);
 	rc = s3_do(u->s, &c, e);
 	if (rc == 0 && text.len && buf_room(&text, 1))
 		rc = xml_scan(text.p, text.len, take_id, u, e);
@@ -178,7 +178,7 @@ struct uploads {
 	void *ctx;
 	char key[1100], id[1024];	/* of the element being read */
 	int64_t begun;
-	int more, enough;
+	int more, enough, whole;
 	char next_key[1100], next_id[1024];
 };
 
@@ -187,7 +187,7 @@ sweep_one(struct uploads *u, struct err *e)
 {
 	size_t prefix = strlen(u->s->prefix);
 	struct store_item it = {
-		.name = u->key + prefix, .mtime_ns = u->begun * 1000000000, .ttl_s = -1, .hits = -1,
+		.name = u->key + prefix, .mtime_ns = clock_ns(u->begun), .ttl_s = -1, .hits = -1,
 		.litter = 1,
 	};
 	int rc = 0;
@@ -216,6 +216,7 @@ take_upload(void *ctx, const char *path, const char *text, struct err *e)
 {
 	struct uploads *u = ctx;
 
+	u->whole |= !strcmp(path, "ListMultipartUploadsResult");
 	if (strncmp(path, "ListMultipartUploadsResult/", 27) != 0)
 		return 0;
 	path += 27;
@@ -268,10 +269,12 @@ s3_sweep(struct store *base, double min_age_s, int dry, store_each *each, void *
 			c.query[2] = (struct s3_pair){ "key-marker", key };
 			c.query[3] = (struct s3_pair){ "upload-id-marker", id };
 		}
-		u->more = 0;
+		u->more = u->whole = 0;
 		rc = s3_do(s, &c, e);
 		if (rc == 0 && text.len && buf_room(&text, 1))
 			rc = xml_scan(text.p, text.len, take_upload, u, e);
+		if (rc == 0 && !u->whole)
+			rc = err_set(e, ERR_CORRUPT, "uploads: the answer is no such list");
 		if (rc == 0 && u->more && !strcmp(key, u->next_key) && !strcmp(id, u->next_id))
 			rc = err_set(e, ERR_CORRUPT, "uploads: the list goes round in a circle");
 	}

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/par.h"
 #include "base/xml.h"
 #include "store/s3.h"
@@ -24,7 +25,7 @@ s3_stat(struct store *base, const char *name, struct store_item *it, struct err 
 
 	free(key);
 	it->size = c.size;
-	it->mtime_ns = c.mtime * 1000000000;
+	it->mtime_ns = clock_ns(c.mtime);
 	return rc < 0 ? err_in(e, "stat '%s'", name) : 0;
 }
 
@@ -131,7 +132,7 @@ put_once(struct s3 *s, const char *key, const struct s3_body *b, int excl, struc
 		return there;
 	if (excl && s->if_none_match)
 		c.header[i++] = (struct s3_pair){ "if-none-match", "*" };
-	s3_put_headers(s, &c, i);
+	s3_put_headers(s, &c, i, s->storage_class);
 	if (s3_do(s, &c, e) == 0)
 		return 0;
 	if (excl && c.status == 412)
@@ -179,6 +180,7 @@ struct failures {
 	const char *const *names;
 	size_t n, at;
 	int versions;		/* several of one name */
+	int whole;		/* it is such an answer */
 	signed char *states;
 };
 
@@ -191,6 +193,7 @@ take_failure(void *ctx, const char *path, const char *text, struct err *e)
 	size_t prefix = strlen(f->s->prefix), from = f->at, i;
 	(void)e;
 
+	f->whole |= !strcmp(path, "DeleteResult");
 	if (strcmp(path, "DeleteResult/Error/Key") != 0 || strncmp(text, f->s->prefix, prefix) != 0)
 		return 0;
 	for (i = 0; i < f->n; i++) {
@@ -211,7 +214,9 @@ s3_delete_batch(struct s3 *s, const char *const *names, const char *const *ids, 
 	signed char *states, struct err *e)
 {
 	struct buf xml = { 0 }, answer = { 0 };
-	struct failures f = { s, names, n, 0, ids != NULL, states };
+	struct failures f = {
+		.s = s, .names = names, .n = n, .versions = ids != NULL, .states = states,
+	};
 	struct s3_text body;
 	char md5[32];
 	struct s3_call c = {
@@ -243,12 +248,23 @@ s3_delete_batch(struct s3 *s, const char *const *names, const char *const *ids, 
 	if (s3_md5(md5, &xml, e) < 0 || s3_do(s, &c, e) < 0)
 		goto done;
 	memset(states, 0, n);
-	rc = answer.len == 0 || !buf_room(&answer, 1) ? 0 :
-		xml_scan(answer.p, answer.len, take_failure, &f, e);
+	if (answer.len && buf_room(&answer, 1))
+		rc = xml_scan(answer.p, answer.len, take_failure, &f, e);
+	if (!f.whole)
+		rc = err_set(e, ERR_CORRUPT, "the answer does not say what became of them");
+	if (rc < 0)
+		memset(states, -1, n);
 done:
 	buf_free(&xml);
 	buf_free(&answer);
 	return rc < 0 ? err_in(e, "delete %zu objects", n) : 0;
+}
+
+/* Does it concern the server, or us, and no object? */
+static int
+all_fail(const struct err *e)
+{
+	return e->kind == ERR_TEMP || e->kind == ERR_STOPPED;
 }
 
 /* Those that failed in a batch get their own request, whose retries and words are better; so do
@@ -257,16 +273,19 @@ static int
 delete_again(struct s3 *s, const char *const *names, size_t n, signed char *states,
 	struct err *e)
 {
-	struct err why;
+	struct err why = { 0 };
 	size_t i;
 	int rc = 0;
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && !all_fail(&why); i++) {
 		if (states[i] >= 0)
 			continue;
-		states[i] = (signed char)delete_one(s, names[i], rc == 0 ? e : &why);
-		if (states[i] < 0)
-			rc = -1;
+		states[i] = (signed char)delete_one(s, names[i], &why);
+		if (states[i] >= 0)
+			continue;
+		if (rc == 0 && e)
+			*e = why;
+		rc = -1;
 	}
 	return rc;
 }
@@ -284,7 +303,7 @@ s3_del(struct store *base, const char *const *names, size_t n, signed char *stat
 		struct err *to = rc == 0 ? e : &why;
 		int batch = k > 1 ? s3_delete_batch(s, names, NULL, k, states, &why) : 0;
 
-		if (batch < 0 && (why.kind == ERR_REFUSED || why.kind == ERR_STOPPED)) {
+		if (batch < 0 && (why.kind == ERR_REFUSED || all_fail(&why))) {
 			if (to)
 				*to = why;
 			rc = -1;

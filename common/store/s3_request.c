@@ -241,7 +241,7 @@ judge(struct s3 *s, struct s3_call *c, struct s3_answer *a, const struct message
 	s3_error(s, c, a, k, e);
 	if (other_region(s, c, a, m) || (expired(c) && aws_keys_stale(s->aws, k)))
 		return AT_ONCE;
-	if (c->status == 412 && c->get && c->got) {
+	if (c->status == 412 && c->get && (c->got || c->match)) {
 		err_set(e, ERR_TEMP, "the object was replaced while it was read");
 		return GIVE_UP;
 	}

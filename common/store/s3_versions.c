@@ -16,17 +16,8 @@ struct listing {
 	struct buf name, id;		/* of the element being read */
 	struct s3_version v;
 	struct buf next_name, next_id;	/* where the next page begins */
-	int more, enough;
+	int more, enough, whole;
 };
-
-static struct s3 *
-of(struct store *s, struct err *e)
-{
-	if (s->ops == &store_s3)
-		return (struct s3 *)s;
-	err_set(e, ERR_USAGE, "store '%s': only S3 has versions", s->url);
-	return NULL;
-}
 
 static int
 keep(struct buf *b, const char *text, struct err *e)
@@ -78,6 +69,7 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 	static const char root[] = "ListVersionsResult/";
 	struct listing *l = ctx;
 
+	l->whole |= !strcmp(path, "ListVersionsResult");
 	if (strncmp(path, root, sizeof(root) - 1) != 0)
 		return 0;
 	path += sizeof(root) - 1;
@@ -116,11 +108,12 @@ list_page(struct s3 *s, struct listing *l, struct err *e)
 	if (id.len)
 		c.query[n++] = (struct s3_pair){ "version-id-marker", id.p };
 	l->next_name = l->next_id = (struct buf){ 0 };
-	l->more = 0;
+	l->more = l->whole = 0;
 	if (s3_do(s, &c, e) < 0)
 		goto done;
-	rc = text.len && buf_room(&text, 1) ? xml_scan(text.p, text.len, take_element, l, e) :
-		err_set(e, ERR_CORRUPT, "the answer is empty");
+	rc = text.len && buf_room(&text, 1) ? xml_scan(text.p, text.len, take_element, l, e) : 0;
+	if (rc == 0 && !l->whole)
+		rc = err_set(e, ERR_CORRUPT, "the answer is none");
 	if (rc == 0 && l->more && (!l->next_name.len || (name.len && l->next_id.len == id.len &&
 	    !strcmp(name.p, l->next_name.p) && !memcmp(id.p, l->next_id.p, id.len))))
 		rc = err_set(e, ERR_CORRUPT, "it does not go on");
@@ -134,7 +127,7 @@ done:
 int
 s3_versions_each(struct store *base, s3_version_fn *each, void *ctx, struct err *e)
 {
-	struct s3 *s = of(base, e);
+	struct s3 *s = s3_of(base, "versions", e);
 	struct listing l = { .s = s, .each = each, .ctx = ctx, .more = 1 };
 	int rc = s ? 0 : -1;
 
@@ -151,7 +144,7 @@ int
 s3_versions_delete(struct store *base, const char *const *names, const char *const *ids,
 	size_t n, signed char *states, struct err *e)
 {
-	struct s3 *s = of(base, e);
+	struct s3 *s = s3_of(base, "versions", e);
 	size_t i;
 
 	memset(states, -1, n);

@@ -202,7 +202,7 @@ store_get_room(struct store_get *g, size_t n, struct err *e)
 		return 0;
 	if (!g->pool)
 		return err_set(e, ERR_USAGE, "object of %zu bytes does not fit", n);
-	return pool_grow(g->pool, b, b->len + n, e);
+	return pool_grow(g->pool, b, n < SIZE_MAX - b->len ? b->len + n : SIZE_MAX, e);
 }
 
 uint64_t

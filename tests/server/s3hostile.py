@@ -13,14 +13,20 @@ It ends when its standard input does. What goes wrong is said by the object's na
     fnorange                           Range is not known: 200 and everything
     fredirect                          307 to a place that must never be asked
     fskew fpolicy fxml fstranger       RequestTimeTooSkewed, AccessDenied, bad XML, 418
-    flost                              the answer to a completed upload is lost once
+    flost                              the answer to a put or a completed upload is lost once
     fearly                             AccessDenied, before the body is read
     fgone-GET-N fgone-PUT-N            after N requests of that kind, NoSuchBucket
+    fhuge                              Content-Range tells a length of 2^64 - 1
+    flength                            Content-Length is no number
+    fnew                               another object of that length after the first request
+    fendless ferrors ftrailers         a body, an error, trailers without end
+    fbatch fother                      a batch with it: 503, or an answer that is another document
 and by the bucket's:
     million     1,000,000 simulated objects, m/bf16-tp1-r0/HH/HASH.kv.safetensors
     hundredk    100,000 of them
     listcut-N   the first N listings are cut XML of the right length
     listbad     listings are no XML        listcircle  the same page for ever
+    listother   all listings are another document        listyear9999   objects of that year
     region-R    301 with x-amz-bucket-region unless the request is signed for region R
 Elsewhere: STS on POST /, instance metadata under /latest, container credentials at /creds,
 each giving keys that this server accepts and that end after --life seconds.
@@ -216,6 +222,8 @@ class Handler(BaseHTTPRequestHandler):
         m = re.search(r'fgone-(\w+)-(\d+)', self.key)
         if m and m.group(1) == self.command and not first(m.group(0), int(m.group(2))):
             self.error(404, 'NoSuchBucket')
+        elif 'ferrors' in self.key and self.command == 'GET':
+            self.endless(400)
         elif 'fxml' in self.key:
             self.answer(400, '<Error><Code>Oops')
         elif 'fstranger' in self.key:
@@ -244,6 +252,9 @@ class Handler(BaseHTTPRequestHandler):
                 objects[self.key] = o = Etag(self.body)
         if exists:
             return self.error(412, 'PreconditionFailed')
+        if 'flost' in self.key and first('put ' + self.key, 1):
+            self.close_connection = True
+            return self.connection.close()
         return self.answer(200, ETag=o.tag)
 
     def object_HEAD(self):
@@ -259,6 +270,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(404, 'NoSuchKey')
         if self.headers.get('If-Match', o.tag) != o.tag:
             return self.error(412, 'PreconditionFailed')
+        if 'fnew' in self.key and first('new ' + self.key, 1):
+            buckets[self.bucket][self.key] = Etag(bytes(reversed(o.data)))
         data, status, headers = o.data, 200, {'ETag': o.tag, 'Last_Modified': self.date_time_string(o.when)}
         m = re.fullmatch(r'bytes=(\d+)-(\d*)', self.headers.get('Range', ''))
         if m and 'fnorange' not in self.key:
@@ -270,6 +283,12 @@ class Handler(BaseHTTPRequestHandler):
             b = min(b, len(data) - 1)
             headers['Content_Range'] = 'bytes %d-%d/%d' % (a, b, len(data))
             data, status = data[a:b + 1], 206
+        if 'fhuge' in self.key:
+            headers['Content_Range'] = headers['Content_Range'].split('/')[0] + '/18446744073709551615'
+        if 'flength' in self.key:
+            headers['Content_Length'] = '12 of them'
+        if 'fendless' in self.key or 'ftrailers' in self.key:
+            return self.endless(status)
         if 'fshort' in self.key:
             data = data[:-1]
         m = re.search(r'f(cut|reset|stall|swap)-(\d+)', self.key)
@@ -278,6 +297,15 @@ class Handler(BaseHTTPRequestHandler):
         if 'fchunked' in self.key or 'funsized' in self.key:
             return self.unsized(status, data, headers)
         return self.answer(status, data, **headers)
+
+    def endless(self, status):
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header('Transfer-Encoding', 'chunked')
+        self.end_headers()
+        self.wfile.write(b'0\r\n' if 'ftrailers' in self.key else b'')
+        while True:
+            self.wfile.write(b'Name: value\r\n' if 'ftrailers' in self.key else b'4\r\nbody\r\n')
 
     def unsized(self, status, data, headers):
         """In chunks with extensions and trailers, or ended by the connection's end."""
@@ -387,6 +415,10 @@ class Handler(BaseHTTPRequestHandler):
         keys = re.findall(r'<Key>([^<]*)</Key>', self.body.decode())
         if len(keys) > 1000:
             return self.error(400, 'MalformedXML')
+        if any('fbatch' in key for key in keys):
+            return self.error(503, 'ServiceUnavailable')
+        if any('fother' in key for key in keys):
+            return self.answer(200, '<html><body/></html>')
         for key in keys:
             plain = key.replace('&lt;', '<').replace('&gt;', '>').replace('&amp;', '&')
             if 'fkeep' in plain or ('fonce' in plain and first('delete ' + plain, 1)):
@@ -397,6 +429,8 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200, '<DeleteResult %s>%s</DeleteResult>' % (NS, text))
 
     def bucket_uploads(self):
+        if self.bucket == 'listother':
+            return self.listing()
         prefix = self.query.get('prefix', '')
         with lock:
             text = ''.join('<Upload><Key>%s</Key><UploadId>%s</UploadId><Initiated>%s</Initiated></Upload>' %
@@ -409,6 +443,11 @@ class Handler(BaseHTTPRequestHandler):
         m = re.fullmatch(r'listcut-(\d+)', self.bucket)
         if self.bucket == 'listbad':
             return self.answer(200, '<ListBucketResult><Contents><Key>x</Contents></ListBucketResult>')
+        if self.bucket == 'listother':
+            return self.answer(200, '<html><body/></html>')
+        if self.bucket == 'listyear9999':
+            return self.answer(200, '<ListBucketResult %s><Contents><Key>a</Key><LastModified>9999-12-31T00:00:00Z'
+                               '</LastModified><Size>1</Size></Contents></ListBucketResult>' % NS)
         if self.bucket == 'listcircle':
             return self.page([('a', 1)], [], 'again')
         if m and first(self.bucket, int(m.group(1))):

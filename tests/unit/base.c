@@ -189,6 +189,9 @@ times(void **state)
 	(void)state;
 	assert_int_equal(clock_read(&t, "2026-11-21T02:16:00Z", &e), 0);
 	assert_string_equal(clock_text(text, t), "2026-11-21T02:16:00Z");
+	assert_int_equal(clock_ns(t), t * 1000000000);
+	assert_true(clock_ns(253402300799) > INT64_MAX - 1000000000);	/* of the year 9999 */
+	assert_true(clock_ns(-253402300799) < INT64_MIN + 1000000000);
 	assert_int_equal(clock_read(&t, "2026-02-31T00:00:00Z", &e), -1);
 	assert_int_equal(clock_read(&t, "2026-02-01", &e), -1);
 	assert_int_equal(clock_read(&t, "2026-02-01T00:00:00+02:00", &e), -1);
@@ -291,6 +294,8 @@ pools(void **state)
 	b.len = 100;
 	assert_int_equal(pool_grow(l.pool, &b, 1 << 21, &e), 0);
 	assert_int_equal(b.len, 100);
+	assert_int_equal(b.p[99], 7);
+	assert_int_equal(pool_grow(l.pool, &b, SIZE_MAX, &why), -1);	/* rounded up it is 0 */
 	assert_int_equal(b.p[99], 7);
 	err_set(&why, ERR_FAILED, "over");
 	pool_abort(l.pool, &why);

@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/stop.h"
 #include "store/s3_lifecycle.h"
+#include "store/s3_versions.h"
 #include "store/store.h"
 
 /* The S3 back end against tests/server/s3hostile.py, which checks signatures by its own code. */
@@ -166,7 +167,9 @@ list_and_delete(void **state)
 	struct store *s = the_bucket("l");
 	static const char *const gone[] = { "a/1", "a/<2>&", "fonce", "nothere" };
 	static const char *const kept[] = { "b", "fkeep" };
+	static const char *const other[] = { "fother-1", "fother-2" };
 	signed char states[4];
+	struct store_item it;
 	struct buf got = { 0 };
 	struct err e;
 	size_t i;
@@ -197,6 +200,37 @@ list_and_delete(void **state)
 	assert_null(strstr(got.p, "a/"));
 	assert_null(strstr(got.p, "fonce"));
 	buf_free(&got);
+
+	for (i = 0; i < 2; i++)
+		put(s, other[i], "x", 1, 0, &e);
+	assert_int_equal(store_delete(s, other, 2, states, &e), 0);
+	assert_int_equal(store_stat(s, other[0], &it, &e), -1);
+	store_close(s);
+}
+
+/* A server that is down is not asked for each object once more. */
+static void
+delete_of_many(void **state)
+{
+	static char name[200][24];
+	const char *names[200];
+	signed char states[200];
+	struct err e;
+	struct store *s = open_with("s3://bucket/many", STORE_WRITE, &e, "retries", "1", NULL);
+	double start = clock_mono();
+	size_t i;
+	(void)state;
+
+	assert_non_null(s);
+	for (i = 0; i < 200; i++) {
+		snprintf(name[i], sizeof(name[i]), "f503-9-fbatch-%zu", i);
+		names[i] = name[i];
+	}
+	assert_int_equal(store_delete(s, names, 200, states, &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	for (i = 0; i < 200; i++)
+		assert_int_equal(states[i], -1);
+	assert_true(clock_mono() - start < 5);
 	store_close(s);
 }
 
@@ -236,6 +270,9 @@ lasting_failures(void **state)
 		{ "fxml", ERR_FAILED, "status 400" },
 		{ "fstranger", ERR_FAILED, "status 418" },
 		{ "fredirect", ERR_USAGE, "--region" },
+		{ "flength", ERR_CORRUPT, "length" },
+		{ "ferrors", ERR_FAILED, "status 400" },
+		{ "ftrailers", ERR_CORRUPT, "no end" },
 	};
 	struct err e;
 	struct store *s = open_with("s3://bucket/bad", STORE_WRITE, &e, "retries", "1", NULL);
@@ -252,6 +289,56 @@ lasting_failures(void **state)
 		if (e.kind != all[i].kind || !strstr(e.text, all[i].text))
 			fail_msg("%s: %s (%s)", all[i].name, e.text, err_word(e.kind));
 	}
+	store_close(s);
+}
+
+/* A server that sends more than was asked for is not listened to for ever. */
+static void
+without_end(void **state)
+{
+	struct store *s = the_bucket("endless");
+	unsigned char few[10];
+	struct block b = { few, 0, sizeof(few) };
+	struct store_get g = { .out = &b };
+	struct err e;
+	(void)state;
+
+	assert_int_equal(put(s, "fendless", data, SIZE, 0, &e), 0);
+	assert_int_equal(store_get(s, "fendless", 0, sizeof(few), &g, &e), 0);
+	assert_memory_equal(few, "bodybodybo", sizeof(few));
+	store_close(s);
+}
+
+/* Objects that come in several ranges: one that claims to be larger than memory, one that is
+ * replaced after the first. */
+static void
+large(void **state)
+{
+	struct store *s = the_bucket("large");
+	size_t n = 33 << 20;
+	unsigned char *big = calloc(n, 1);
+	struct store_get g = { 0 };
+	struct pool *pool;
+	struct block b;
+	struct err e;
+	(void)state;
+
+	big[0] = 1;
+	assert_int_equal(put(s, "fhuge", big, n, 0, &e), 0);
+	assert_int_equal(put(s, "fnew", big, n, 0, &e), 0);
+	assert_int_equal(pool_open(&pool, 256 << 20, &e), 0);
+	assert_int_equal(pool_get(pool, 0, 8192, &b, &e), 0);
+	g.pool = pool;
+	g.out = &b;
+	b.len = 4096;		/* as where a header will stand */
+	assert_int_equal(store_get(s, "fhuge", 0, UINT64_MAX, &g, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	b.len = 0;
+	assert_int_equal(store_get(s, "fnew", 0, UINT64_MAX, &g, &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	pool_put(pool, &b);
+	pool_close(pool);
+	free(big);
 	store_close(s);
 }
 
@@ -305,6 +392,14 @@ count(void *ctx, const struct store_item *it, struct err *e)
 	return 0;
 }
 
+static int
+year(void *ctx, const struct store_item *it, struct err *e)
+{
+	(void)ctx, (void)e;
+	assert_true(it->mtime_ns / 1000000000 > clock_now() + 86400);
+	return 0;
+}
+
 static void
 listings(void **state)
 {
@@ -324,6 +419,17 @@ listings(void **state)
 	s = open_with("s3://listcircle", 0, &e, NULL);
 	assert_int_equal(store_list(s, "", 0, count, &n, &e), -1);
 	assert_int_equal(e.kind, ERR_CORRUPT);
+	store_close(s);
+	s = open_with("s3://listother", 0, &e, NULL);
+	assert_int_equal(store_list(s, "", 0, count, &n, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	assert_int_equal(store_sweep(s, 0, 1, count, &n, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	assert_int_equal(s3_versions_each(s, NULL, NULL, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	store_close(s);
+	s = open_with("s3://listyear9999", 0, &e, NULL);
+	assert_int_equal(store_list(s, "", 0, year, &n, &e), 0);
 	store_close(s);
 	s = open_with("s3://million/m", 0, &e, NULL);
 	n = 0;
@@ -346,6 +452,10 @@ region_of_bucket(void **state)
 	assert_non_null(s);
 	assert_int_equal(store_list(s, "", 0, count, &n, &e), 0);
 	store_close(s);
+	/* What cannot stand in a host's name is not gone after. */
+	s = open_with("s3://region-a,b", 0, &e, "retries", "0", NULL);
+	assert_null(s);
+	assert_int_equal(e.kind, ERR_USAGE);
 }
 
 static void
@@ -396,6 +506,9 @@ locks(void **state)
 	store_unlock(a, "evict");
 	assert_int_equal(store_lock(b, "evict", &e), 0);
 	store_unlock(b, "evict");
+	/* The answer to the request for it was lost. */
+	assert_int_equal(store_lock(a, "flost", &e), 0);
+	assert_int_equal(store_lock(b, "flost", &e), -1);
 	/* A dead holder's lock is taken over. */
 	pid = fork();
 	if (pid == 0)
@@ -633,7 +746,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(objects), T(list_and_delete), T(transient_failures), T(lasting_failures),
+		T(objects), T(list_and_delete), T(delete_of_many), T(without_end), T(large),
+		T(transient_failures), T(lasting_failures),
 		T(cannot_open), T(keys_that_fail), T(listings), T(region_of_bucket), T(parts),
 		T(locks), T(lifecycles), T(services), T(renewed), T(assumed_role), T(stopped), T(slow_lane),
 	};
