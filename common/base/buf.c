@@ -1,4 +1,3 @@
-#include <endian.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,19 +168,6 @@ buf_text(struct buf *b)
 	*to = 0;
 	return b->p;
 }
-
-void put_le16(void *p, uint16_t v) { v = htole16(v); memcpy(p, &v, sizeof(v)); }
-void put_le32(void *p, uint32_t v) { v = htole32(v); memcpy(p, &v, sizeof(v)); }
-void put_le64(void *p, uint64_t v) { v = htole64(v); memcpy(p, &v, sizeof(v)); }
-uint16_t get_le16(const void *p) { uint16_t v; memcpy(&v, p, sizeof(v)); return le16toh(v); }
-uint32_t get_le32(const void *p) { uint32_t v; memcpy(&v, p, sizeof(v)); return le32toh(v); }
-uint64_t get_le64(const void *p) { uint64_t v; memcpy(&v, p, sizeof(v)); return le64toh(v); }
-void put_be16(void *p, uint16_t v) { v = htobe16(v); memcpy(p, &v, sizeof(v)); }
-void put_be32(void *p, uint32_t v) { v = htobe32(v); memcpy(p, &v, sizeof(v)); }
-void put_be64(void *p, uint64_t v) { v = htobe64(v); memcpy(p, &v, sizeof(v)); }
-uint16_t get_be16(const void *p) { uint16_t v; memcpy(&v, p, sizeof(v)); return be16toh(v); }
-uint32_t get_be32(const void *p) { uint32_t v; memcpy(&v, p, sizeof(v)); return be32toh(v); }
-uint64_t get_be64(const void *p) { uint64_t v; memcpy(&v, p, sizeof(v)); return be64toh(v); }
 
 /* Value + 1 of a hex digit; 0: it is none. */
 static const unsigned char hex_values[256] = {

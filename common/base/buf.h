@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 /*
  * A growing run of bytes: text being built, an array of any type, a message.
  * Zero is a valid empty buffer. Failure to grow is sticky: fail is set, later
@@ -36,21 +38,6 @@ int buf_hex(struct buf *b, const void *p, size_t n);
 
 /* The text, NUL-terminated (not counted in len), or NULL when out of memory. */
 char *buf_text(struct buf *b);
-
-/* Little-endian integers at p: our disk and wire form. */
-void put_le16(void *p, uint16_t v);
-void put_le32(void *p, uint32_t v);
-void put_le64(void *p, uint64_t v);
-uint16_t get_le16(const void *p);
-uint32_t get_le32(const void *p);
-uint64_t get_le64(const void *p);
-/* Big-endian, for other people's formats. */
-void put_be16(void *p, uint16_t v);
-void put_be32(void *p, uint32_t v);
-void put_be64(void *p, uint64_t v);
-uint16_t get_be16(const void *p);
-uint32_t get_be32(const void *p);
-uint64_t get_be64(const void *p);
 
 /* n bytes from 2n hex digits (either case); -1 if a digit is none. */
 int hex_read(void *out, const char *hex, size_t n);

@@ -1,4 +1,5 @@
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -57,4 +58,17 @@ huge_grow(void *p, size_t n, size_t more)
 		huge_free(p, n);
 	}
 	return bigger;
+}
+
+void *
+huge_malloc(size_t n)
+{
+	void *p;
+
+	if (n < WORTH_ONE)
+		return malloc(n);
+	if (posix_memalign(&p, HUGE_PAGE, n) != 0)
+		return NULL;
+	(void)madvise(p, n / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);	/* as it likes */
+	return p;
 }

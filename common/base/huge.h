@@ -14,4 +14,7 @@ void huge_free(void *p, size_t n);	/* safe on NULL */
 /* From n to more bytes, the new ones zeroed; NULL leaves the old. p may be NULL with n 0. */
 void *huge_grow(void *p, size_t n, size_t more);
 
+/* As malloc(), free() included, for big arrays that are filled from end to end. */
+void *huge_malloc(size_t n);
+
 #endif

@@ -21,36 +21,23 @@ bad(const struct json *j, const char *why, struct err *e)
 }
 
 static void
-blanks(struct json *j)
+pass_blanks(struct json *j)
 {
-	size_t left = (size_t)(j->end - j->p);
+	static const char spaces[] __attribute__((aligned(64))) =
+		"                                                                ";
 
-	if (!left || (unsigned char)*j->p > ' ')
-		return;
-	/* headers are padded with thousands of them: all like the one before? */
-	if (left > 8 && *j->p == ' ' && !memcmp(j->p, j->p + 1, left - 1)) {
-		j->p = j->end;
-		return;
-	}
+	/* headers are padded with thousands of them */
+	while (j->end - j->p >= 64 && !memcmp(j->p, spaces, 64))
+		j->p += 64;
 	while (j->p < j->end && (*j->p == ' ' || *j->p == '\n' || *j->p == '\t' || *j->p == '\r'))
 		j->p++;
 }
 
-static size_t
-utf8(const char *s, const char *end)
+static inline void
+blanks(struct json *j)
 {
-	const unsigned char *u = (const unsigned char *)s;
-	size_t n = u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0, i;
-
-	if (!n || n > (size_t)(end - s))
-		return 0;
-	for (i = 1; i < n; i++)
-		if ((u[i] & 0xc0) != 0x80)
-			return 0;
-	if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) ||
-	    (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))
-		return 0;
-	return n;
+	if (j->p < j->end && (unsigned char)*j->p <= ' ')
+		pass_blanks(j);
 }
 
 /* Where the first '"', '\\', control character or byte over 0x7f stands, or less than eight bytes
@@ -90,7 +77,7 @@ string(struct json *j, struct err *e)
 		if (c < 0x20)
 			return bad(j, "control character in a string", e);
 		if (c >= 0x80) {
-			n = utf8(j->p, j->end);
+			n = utf8_len(j->p, (size_t)(j->end - j->p));
 			if (!n)
 				return bad(j, "not UTF-8", e);
 			j->p += n;
@@ -213,6 +200,29 @@ name(struct json *j, struct err *e)
 	j->p++;
 	j->state = VALUE;
 	return JSON_NAME;
+}
+
+int
+json_plain_pair(struct json *j, const char **name, size_t *len)
+{
+	const char *end = j->end - 3, *p, *q;	/* room for '":"' */
+
+	if (j->state != COMMA || j->stack[j->depth - 1] != '{' || j->end - j->p < 8 ||
+	    j->p[0] != ',' || j->p[1] != '"')
+		return 0;
+	p = plain(j->p + 2, end);
+	if (p >= end || p[0] != '"' || p[1] != ':' || p[2] != '"')
+		return 0;
+	q = plain(p + 3, end);
+	if (q >= end || *q != '"')
+		return 0;
+	*name = j->p + 2;
+	*len = (size_t)(p - *name);
+	j->text = p + 3;
+	j->len = (size_t)(q - j->text);
+	j->escaped = 0;
+	j->p = q + 1;
+	return 1;
 }
 
 int

@@ -36,6 +36,10 @@ void json_open(struct json *j, const void *p, size_t n);
 /* The next token's type, or -1 with ERR_CORRUPT ("json: ... at byte N"). */
 int json_next(struct json *j, struct err *e);
 
+/* Between members of an object: 1 if the next one is a string, and it and its name are plain text
+ * without blanks around them; then that string is the token. 0: ask json_next(). */
+int json_plain_pair(struct json *j, const char **name, size_t *len);
+
 /* After JSON_OBJECT, JSON_ARRAY or JSON_NAME: step over the whole value. 0 or -1. */
 int json_skip(struct json *j, struct err *e);
 

@@ -45,6 +45,73 @@ const char *const chunk_others[N_OTHERS] = { "kvchunk", "seal", "record", "dtype
 
 const char *const chunk_records[4] = { "", "begin", "end", "abort" };
 
+int
+chunk_take_u64(const char *s, size_t n, uint64_t *out)
+{
+	uint64_t v = 0;
+	size_t i;
+
+	if (n == 0 || n > 20 || (n > 1 && *s == '0'))
+		return -1;
+	for (i = 0; i < n; i++) {
+		if (s[i] < '0' || s[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(s[i] - '0'), &v))
+			return -1;
+	}
+	*out = v;
+	return 0;
+}
+
+int
+chunk_take_list(const char *s, const char *seps, uint64_t *out, size_t max)
+{
+	size_t n = 0, k;
+
+	for (;; s += k + 1) {
+		for (k = 0; s[k] >= '0' && s[k] <= '9'; k++)
+			;
+		if ((s[k] && !strchr(seps, s[k])) || n == max ||
+		    chunk_take_u64(s, k, &out[n++]) < 0)
+			return -1;
+		if (!s[k])
+			return (int)n;
+	}
+}
+
+int
+chunk_take_parts(struct chunk_head *h, const char *s, size_t n)
+{
+	size_t count = 1, i;
+	char *copy = strndup(s, n);
+	int rc = -1;
+
+	for (i = 0; i < n; i++)
+		count += s[i] == ',';
+	h->parts = calloc(count, sizeof(*h->parts));
+	if (copy && h->parts && chunk_take_list(copy, ",", h->parts, count) == (int)count) {
+		h->n_parts = count;
+		rc = 0;
+	}
+	free(copy);
+	return rc;
+}
+
+int
+chunk_take_span(const char *text, uint32_t *count_first_total)
+{
+	uint64_t v[3];
+	size_t colon = strcspn(text, ":"), slash = strcspn(text, "/");
+
+	if (!text[colon] || !text[slash] || slash < colon ||
+	    chunk_take_list(text, ":/", v, 3) != 3 ||
+	    v[0] > UINT32_MAX || v[1] > UINT32_MAX || v[2] > UINT32_MAX)
+		return -1;
+	count_first_total[0] = (uint32_t)v[1];
+	count_first_total[1] = (uint32_t)v[0];
+	count_first_total[2] = (uint32_t)v[2];
+	return 0;
+}
+
 void
 chunk_head_free(struct chunk_head *h)
 {

@@ -25,6 +25,13 @@ enum { OTHER_VERSION, OTHER_SEAL, OTHER_RECORD, OTHER_DTYPE, OTHER_SHAPE, N_OTHE
 extern const char *const chunk_others[N_OTHERS];
 extern const char *const chunk_records[4];
 
+/* Values from the texts of a header; -1: not canonical, or too large. */
+int chunk_take_u64(const char *s, size_t n, uint64_t *out);	/* n decimal digits */
+/* Numbers with one of seps between two: how many there are, at most max. */
+int chunk_take_list(const char *s, const char *seps, uint64_t *out, size_t max);
+int chunk_take_parts(struct chunk_head *h, const char *s, size_t n);	/* "1,2,3" */
+int chunk_take_span(const char *text, uint32_t *count_first_total);	/* "first:count/total" */
+
 /* XXH3-128 of a region of n bytes whose 32 seal digits, at seal, count as '0'.
  * -1: out of memory. */
 int chunk_seal_of(struct digest128 *out, const char *region, size_t n, const char *seal);

@@ -13,6 +13,10 @@ struct reader {
 	struct chunk_head *h;
 	uint64_t seen;		/* bits of chunk_fields[] */
 	size_t next;		/* the field that comes next in a canonical header */
+	const char *name;	/* of the current pair, in the header or in text */
+	size_t name_len;
+	int escaped;		/* the name was */
+	char text[256];
 	const char *seal;
 	char version[16];
 	char record[16];
@@ -62,74 +66,6 @@ take_text(struct reader *r, char *out, size_t size, struct err *e)
 	return rc;
 }
 
-/* Canonical decimal of n characters. */
-static int
-take_u64(const char *s, size_t n, uint64_t *out)
-{
-	uint64_t v = 0;
-	size_t i;
-
-	if (n == 0 || n > 20 || (n > 1 && *s == '0'))
-		return -1;
-	for (i = 0; i < n; i++) {
-		if (s[i] < '0' || s[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(s[i] - '0'), &v))
-			return -1;
-	}
-	*out = v;
-	return 0;
-}
-
-/* Numbers separated by sep into out[max]; returns how many, or -1. */
-static int
-take_list(const char *s, const char *seps, uint64_t *out, size_t max)
-{
-	size_t n = 0, k;
-
-	for (;; s += k + 1) {
-		for (k = 0; s[k] >= '0' && s[k] <= '9'; k++)
-			;
-		if ((s[k] && !strchr(seps, s[k])) || n == max || take_u64(s, k, &out[n++]) < 0)
-			return -1;
-		if (!s[k])
-			return (int)n;
-	}
-}
-
-static int
-take_parts(struct chunk_head *h, const char *s, size_t n)
-{
-	size_t count = 1, i;
-	char *copy = strndup(s, n);
-	int rc = -1;
-
-	for (i = 0; i < n; i++)
-		count += s[i] == ',';
-	h->parts = calloc(count, sizeof(*h->parts));
-	if (copy && h->parts && take_list(copy, ",", h->parts, count) == (int)count) {
-		h->n_parts = count;
-		rc = 0;
-	}
-	free(copy);
-	return rc;
-}
-
-/* "first:count/total" */
-static int
-take_span(const char *text, uint32_t *count_first_total)
-{
-	uint64_t v[3];
-	size_t colon = strcspn(text, ":"), slash = strcspn(text, "/");
-
-	if (!text[colon] || !text[slash] || slash < colon || take_list(text, ":/", v, 3) != 3 ||
-	    v[0] > UINT32_MAX || v[1] > UINT32_MAX || v[2] > UINT32_MAX)
-		return -1;
-	count_first_total[0] = (uint32_t)v[1];
-	count_first_total[1] = (uint32_t)v[0];
-	count_first_total[2] = (uint32_t)v[2];
-	return 0;
-}
-
 static int
 take_field(struct reader *r, const struct chunk_field *f, struct err *e)
 {
@@ -140,7 +76,7 @@ take_field(struct reader *r, const struct chunk_field *f, struct err *e)
 	if (f->type == TEXT)
 		return take_text(r, at, f->size, e);
 	if (f->type == PARTS)
-		return take_parts(r->h, r->j.text, r->j.len) < 0 ?
+		return chunk_take_parts(r->h, r->j.text, r->j.len) < 0 ?
 			corrupt(r, "bad list of parts", e) : 0;
 	if (f->type == HASH)
 		return key_hash_read(at, r->j.text, r->j.len, e);
@@ -150,12 +86,12 @@ take_field(struct reader *r, const struct chunk_field *f, struct err *e)
 		return -1;
 	switch (f->type) {
 	case U32:
-		if (take_u64(text, strlen(text), &v) < 0 || v > UINT32_MAX)
+		if (chunk_take_u64(text, strlen(text), &v) < 0 || v > UINT32_MAX)
 			return corrupt(r, "bad number", e);
 		*(uint32_t *)at = (uint32_t)v;
 		return 0;
 	case U64:
-		return take_u64(text, strlen(text), at) < 0 ? corrupt(r, "bad number", e) : 0;
+		return chunk_take_u64(text, strlen(text), at) < 0 ? corrupt(r, "bad number", e) : 0;
 	case I64:
 		return num_i64(at, text, INT64_MIN, INT64_MAX, f->name, e);
 	case REAL:
@@ -163,7 +99,7 @@ take_field(struct reader *r, const struct chunk_field *f, struct err *e)
 	case TIME:
 		return clock_read(at, text, e);
 	default:
-		return take_span(text, at) < 0 ? corrupt(r, "bad span", e) : 0;
+		return chunk_take_span(text, at) < 0 ? corrupt(r, "bad span", e) : 0;
 	}
 }
 
@@ -184,11 +120,16 @@ take_other(struct reader *r, size_t i, struct err *e)
 }
 
 static int
-take_unknown(struct reader *r, const char *name, struct err *e)
+take_unknown(struct reader *r, struct err *e)
 {
 	struct buf v = { 0 };
+	char name[256];
 	int rc = -1;
 
+	if (r->name_len >= sizeof(name))
+		return corrupt(r, "text too long", e);
+	memcpy(name, r->name, r->name_len);
+	name[r->name_len] = 0;
 	if (chunk_meta_get(r->h, name)) {
 		corrupt(r, "name twice", e);
 	} else if (json_unescape(&r->j, &v, e) == 0) {
@@ -212,8 +153,8 @@ field_of(const struct reader *r)
 	for (k = 0; k < chunk_n_fields; k++, i++) {
 		if (i == chunk_n_fields)
 			i = 0;
-		if (chunk_fields[i].name_len == r->j.len && !r->j.escaped &&
-		    !memcmp(chunk_fields[i].name, r->j.text, r->j.len))
+		if (chunk_fields[i].name_len == r->name_len &&
+		    !memcmp(chunk_fields[i].name, r->name, r->name_len))
 			return i;
 	}
 	return k;
@@ -224,30 +165,51 @@ other_of(const struct reader *r)
 {
 	size_t i = 0;
 
-	while (i < N_OTHERS && !json_is(&r->j, chunk_others[i]))
+	while (i < N_OTHERS && (strlen(chunk_others[i]) != r->name_len ||
+	    memcmp(chunk_others[i], r->name, r->name_len) != 0))
 		i++;
 	return i;
 }
 
+/* On to the next name and its value, a string. 1, 0: there is none, -1 */
+static int
+next_pair(struct reader *r, struct err *e)
+{
+	int t;
+
+	r->escaped = 0;
+	if (json_plain_pair(&r->j, &r->name, &r->name_len))
+		return 1;
+	t = json_next(&r->j, e);
+	if (t != JSON_NAME)
+		return t < 0 ? -1 : 0;
+	r->name = r->j.text;
+	r->name_len = r->j.len;
+	r->escaped = r->j.escaped;
+	if (r->escaped) {
+		if (take_text(r, r->text, sizeof(r->text), e) < 0)
+			return -1;
+		r->name = r->text;
+		r->name_len = strlen(r->text);
+	}
+	return next_is(r, JSON_STRING, "metadata must be strings", e) < 0 ? -1 : 1;
+}
+
+/* names of the format are never escaped */
 static int
 read_pair(struct reader *r, struct err *e)
 {
-	size_t field = field_of(r), other = field < chunk_n_fields ? 0 : other_of(r);
-	int known = field < chunk_n_fields || other < N_OTHERS;
-	char name[256];
+	size_t field = r->escaped ? chunk_n_fields : field_of(r), other;
 
-	if ((!known && take_text(r, name, sizeof(name), e) < 0) ||
-	    next_is(r, JSON_STRING, "metadata must be strings", e) < 0)
-		return -1;
-	if (!known)
-		return take_unknown(r, name, e);
-	if (field == chunk_n_fields)
-		return take_other(r, other, e);
-	r->next = field + 1;
-	if (r->seen & 1ull << field)
-		return corrupt(r, "name twice", e);
-	r->seen |= 1ull << field;
-	return take_field(r, &chunk_fields[field], e);
+	if (field < chunk_n_fields) {
+		r->next = field + 1;
+		if (r->seen & 1ull << field)
+			return corrupt(r, "name twice", e);
+		r->seen |= 1ull << field;
+		return take_field(r, &chunk_fields[field], e);
+	}
+	other = r->escaped ? N_OTHERS : other_of(r);
+	return other < N_OTHERS ? take_other(r, other, e) : take_unknown(r, e);
 }
 
 static int
@@ -259,10 +221,10 @@ read_metadata(struct reader *r, struct err *e)
 		return corrupt(r, "name twice", e);
 	if (next_is(r, JSON_OBJECT, "'__metadata__' is no object", e) < 0)
 		return -1;
-	while ((t = json_next(&r->j, e)) == JSON_NAME)
+	while ((t = next_pair(r, e)) == 1)
 		if (read_pair(r, e) < 0)
 			return -1;
-	return t < 0 ? -1 : 0;
+	return t;
 }
 
 /* "[1,2,3]" of at most max numbers; returns how many */
@@ -274,7 +236,7 @@ read_numbers(struct reader *r, uint64_t *out, int max, struct err *e)
 	if (next_is(r, JSON_ARRAY, "a list was expected", e) < 0)
 		return -1;
 	while ((t = json_next(&r->j, e)) == JSON_NUMBER) {
-		if (n == max || take_u64(r->j.text, r->j.len, &out[n++]) < 0)
+		if (n == max || chunk_take_u64(r->j.text, r->j.len, &out[n++]) < 0)
 			return corrupt(r, "bad number in a list", e);
 	}
 	return t < 0 ? -1 : t == JSON_ARRAY_END ? n : corrupt(r, "bad list", e);
@@ -358,7 +320,7 @@ take_shape(struct reader *r, struct err *e)
 		    d[0] != r->offsets[1] || !*r->shape || !*r->dtype)
 			return err_set(e, ERR_CORRUPT, "chunk: coded payload is no U8 tensor with "
 				"dtype and shape");
-		r->n_dims = take_list(r->shape, ",", d, 5);
+		r->n_dims = chunk_take_list(r->shape, ",", d, 5);
 	} else if (*r->shape || r->h->n_parts) {
 		return err_set(e, ERR_CORRUPT, "chunk: shape or parts without a codec");
 	}

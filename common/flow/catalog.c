@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/huge.h"
 #include "flow/catalog_impl.h"
 
 int
@@ -107,6 +108,20 @@ catalog_once(struct catalog *c)
 	c->n = n;
 }
 
+/* n of size bytes, in place of the first used ones. NULL: the old ones stay. */
+static void *
+more_room(void *old, size_t used, size_t n, size_t size)
+{
+	void *v = huge_malloc((n + 1) * size);
+
+	if (!v)
+		return NULL;
+	if (used)
+		memcpy(v, old, used * size);
+	free(old);
+	return v;
+}
+
 /* Room for what is in n more catalogs. */
 static int
 grow(struct catalog *c, const struct catalog *v, size_t n)
@@ -121,11 +136,11 @@ grow(struct catalog *c, const struct catalog *v, size_t n)
 		rows += v[i].n;
 		brought += v[i].n_brought;
 	}
-	g = realloc(c->groups, (groups + 1) * sizeof(*g));
+	g = more_room(c->groups, c->n_groups, groups, sizeof(*g));
 	c->groups = g ? g : c->groups;
-	r = realloc(c->rows, (rows + 1) * sizeof(*r));
+	r = more_room(c->rows, c->n, rows, sizeof(*r));
 	c->rows = r ? r : c->rows;
-	h = realloc(c->brought, (brought + 1) * sizeof(*h));
+	h = more_room(c->brought, c->n_brought, brought, sizeof(*h));
 	c->brought = h ? h : c->brought;
 	return g && r && h ? 0 : -1;
 }

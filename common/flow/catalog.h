@@ -122,8 +122,9 @@ struct cat_head {
 };
 
 /* Read the 4 KiB headers of all rows, in parallel, seals checked; heads[i] belongs to rows[i],
- * to be freed. Bad ones have their state; vanished ones ERR_ABSENT. */
-int catalog_heads(const struct catalog *c, struct place *p, unsigned jobs,
+ * to be freed. Bad ones have their state; vanished ones ERR_ABSENT. What the listing brought is
+ * not read again; c->brought may be handed on. */
+int catalog_heads(struct catalog *c, struct place *p, unsigned jobs,
 	struct cat_head **heads, struct err *e);
 
 /* Row of the chunk (its first rank) with this hash in a group; SIZE_MAX: none. */

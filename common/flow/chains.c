@@ -110,7 +110,7 @@ read_batch(void *ctx, size_t batch, struct err *e)
 	for (; i < end && rc == 0; i++) {
 		struct err why;
 
-		if (h->c->rows[i].brought) {
+		if (h->c->rows[i].brought && h->c->n_brought) {
 			h->v[i] = h->c->brought[h->c->rows[i].brought - 1];
 			continue;
 		}
@@ -130,23 +130,24 @@ read_batch(void *ctx, size_t batch, struct err *e)
 }
 
 int
-catalog_heads(const struct catalog *c, struct place *p, unsigned jobs, struct cat_head **heads,
+catalog_heads(struct catalog *c, struct place *p, unsigned jobs, struct cat_head **heads,
 	struct err *e)
 {
 	struct heads h = { .c = c, .p = p };
 	size_t i;
 
 	*heads = NULL;
+	for (i = 0; i < c->n && i < c->n_brought && c->rows[i].brought == i + 1;)
+		i++;
+	if (c->n && i == c->n) {	/* as a listing of a directory brings them */
+		*heads = c->brought;
+		c->brought = NULL;
+		c->n_brought = 0;
+		return 0;
+	}
 	h.v = calloc(c->n + 1, sizeof(*h.v));
 	if (!h.v)
 		return err_set(e, ERR_FAILED, "out of memory");
-	for (i = 0; i < c->n && c->rows[i].brought == i + 1;)
-		i++;
-	if (c->n && i == c->n) {	/* as a listing of a directory brings them */
-		memcpy(h.v, c->brought, c->n * sizeof(*h.v));
-		*heads = h.v;
-		return 0;
-	}
 	for (i = 0; i < c->n; i++)
 		h.v[i].first_token = CHUNK_UNKNOWN;
 	if (par_each((c->n + BATCH - 1) / BATCH, jobs ? jobs : store_jobs(p->store),
@@ -224,7 +225,7 @@ link_parents(struct forest *f, unsigned char *is_child)
 		f->first_child[i] = f->next[i] = SIZE_MAX;
 	for (i = 0; i < c->n; i = end) {
 		end = catalog_chunk_end(c, i);
-		if (!f->heads || !f->heads[i].parent.len)
+		if (!f->heads[i].parent.len)
 			continue;
 		parent = catalog_find(c, c->rows[i].group, &f->heads[i].parent);
 		if (parent == SIZE_MAX || parent == i)
@@ -237,8 +238,22 @@ link_parents(struct forest *f, unsigned char *is_child)
 	}
 }
 
-int
-catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **order,
+static int
+rows_order(const struct catalog *c, size_t **order, struct err *e)
+{
+	size_t *v = malloc((c->n + 1) * sizeof(*v)), n = 0, i;
+
+	if (!v)
+		return err_set(e, ERR_FAILED, "out of memory");
+	for (i = 0; i < c->n; i++)
+		if (!catalog_is_copy(c, i))
+			v[n++] = i;
+	*order = v;
+	return 0;
+}
+
+static int
+chains_order(const struct catalog *c, const struct cat_head *heads, size_t **order,
 	struct err *e)
 {
 	struct forest f = { .c = c, .heads = heads };
@@ -265,6 +280,13 @@ catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **o
 	if (!*order)
 		*order = work;
 	return 0;
+}
+
+int
+catalog_chains(const struct catalog *c, const struct cat_head *heads, size_t **order,
+	struct err *e)
+{
+	return heads ? chains_order(c, heads, order, e) : rows_order(c, order, e);
 }
 
 static void

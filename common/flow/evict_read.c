@@ -198,6 +198,8 @@ link_by(struct evict *ev, uint32_t nth, unsigned jobs, size_t *bad, struct err *
 	rc = unlinked_rows(ev, nth, &part, &unit, e);
 	if (rc == 0)
 		rc = catalog_heads(&part, ev->place, jobs, &heads, e);
+	ev->cat.brought = part.brought;
+	ev->cat.n_brought = part.n_brought;
 	for (i = 0; rc == 0 && i < part.n; i++) {
 		join_head(ev, unit[i], &heads[i]);
 		*bad += heads[i].state != 0;
