@@ -405,7 +405,7 @@ own_line(struct reading *r, const char *line, size_t n, struct err *e)
 		return entry_line(r, line, n, e);
 	if (strcmp(v[0].text, "kv.access/1") != 0 && strcmp(v[0].text, "kv.audit/1") != 0)
 		return 0;
-	if (!v[2].text)
+	if (!v[2].text || !*v[2].text)
 		return no_line("no name", e);
 	if (read_time(v[1].text, &ev.at_s, e) < 0)
 		return -1;
