@@ -6,11 +6,11 @@
 #include "geom/float.h"
 
 /* Loops over arrays become vector code, which gcc does from -O3 on; and wider where the
- * processor has it, which takes the loader's help. */
+ * processor has it, which takes the loader's help: too early for gcc's thread sanitizer. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
-#if defined(__x86_64__) && defined(__GLIBC__)
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_THREAD__)
 #define WIDER __attribute__((target_clones("avx2", "default")))
 #else
 #define WIDER
