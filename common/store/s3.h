@@ -152,8 +152,8 @@ int s3_lock(struct store *s, const char *what, struct err *e);
 void s3_unlock(struct store *s, const char *what);
 
 /* One request for at most S3_DELETE_MAX objects; ids are versions', or NULL. states as of
- * store_delete(), 0 also for those that were not there; -1: none was deleted. Versions of one
- * name fail together. */
+ * store_delete(), 0 also for those that were not there; -1: it is not known of any that it
+ * was. Versions of one name fail together. */
 #define S3_DELETE_MAX 1000
 int s3_delete_batch(struct s3 *s, const char *const *names, const char *const *ids, size_t n,
 	signed char *states, struct err *e);

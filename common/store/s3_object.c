@@ -181,32 +181,61 @@ struct failures {
 	size_t n, at;
 	int versions;		/* several of one name */
 	int whole;		/* it is such an answer */
+	int named, unknown;	/* this error's key is one of ours; an error's was not */
 	signed char *states;
 };
 
 /* The answer tells keys in the order asked on every server we know, so the search goes on
  * from the last hit. */
+static void
+mark_failed(struct failures *f, const char *name)
+{
+	size_t from = f->at, i;
+
+	for (i = 0; i < f->n; i++) {
+		size_t k = (from + i) % f->n;
+
+		if (strcmp(f->names[k], name) != 0)
+			continue;
+		f->states[k] = -1;
+		f->at = k;
+		f->named = 1;
+		if (!f->versions)
+			break;
+	}
+}
+
 static int
 take_failure(void *ctx, const char *path, const char *text, struct err *e)
 {
 	struct failures *f = ctx;
-	size_t prefix = strlen(f->s->prefix), from = f->at, i;
+	size_t prefix = strlen(f->s->prefix);
 	(void)e;
 
-	f->whole |= !strcmp(path, "DeleteResult");
-	if (strcmp(path, "DeleteResult/Error/Key") != 0 || strncmp(text, f->s->prefix, prefix) != 0)
-		return 0;
-	for (i = 0; i < f->n; i++) {
-		size_t k = (from + i) % f->n;
-
-		if (!strcmp(f->names[k], text + prefix)) {
-			f->states[k] = -1;
-			f->at = k;
-			if (!f->versions)
-				break;
-		}
+	if (!strcmp(path, "DeleteResult/Error/Key") && !strncmp(text, f->s->prefix, prefix)) {
+		mark_failed(f, text + prefix);
+	} else if (!strcmp(path, "DeleteResult/Error")) {
+		f->unknown |= !f->named;
+		f->named = 0;
 	}
+	f->whole |= !strcmp(path, "DeleteResult");
 	return 0;
+}
+
+/* What it does not name as failed is deleted, if that is what the answer says. */
+static int
+read_failures(struct failures *f, struct buf *answer, struct err *e)
+{
+	int rc = 0;
+
+	memset(f->states, 0, f->n);
+	if (answer->len && buf_room(answer, 1))
+		rc = xml_scan(answer->p, answer->len, take_failure, f, e);
+	if (rc == 0 && (!f->whole || f->unknown))
+		rc = err_set(e, ERR_CORRUPT, "the answer does not say what became of them");
+	if (rc < 0)
+		memset(f->states, -1, f->n);
+	return rc;
 }
 
 int
@@ -247,13 +276,7 @@ s3_delete_batch(struct s3 *s, const char *const *names, const char *const *ids, 
 	c.body = s3_text(&body, &xml);
 	if (s3_md5(md5, &xml, e) < 0 || s3_do(s, &c, e) < 0)
 		goto done;
-	memset(states, 0, n);
-	if (answer.len && buf_room(&answer, 1))
-		rc = xml_scan(answer.p, answer.len, take_failure, &f, e);
-	if (!f.whole)
-		rc = err_set(e, ERR_CORRUPT, "the answer does not say what became of them");
-	if (rc < 0)
-		memset(states, -1, n);
+	rc = read_failures(&f, &answer, e);
 done:
 	buf_free(&xml);
 	buf_free(&answer);

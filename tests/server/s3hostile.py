@@ -47,6 +47,10 @@ import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MANY = {'million': 1000000, 'hundredk': 100000}
+DUMB = {'empty': '', 'html': '<html>Welcome!</html>', 'cut': '<DeleteResult><Error><Key>l/a',
+        'late': '<Error><Code>InternalError</Code></Error>',
+        'nokey': '<DeleteResult><Error><Code>InternalError</Code></Error></DeleteResult>',
+        'other': '<DeleteResult><Error><Key>l/who</Key></Error></DeleteResult>'}
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 lock = threading.Lock()
 buckets = {'bucket': {}}
@@ -419,6 +423,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.error(503, 'ServiceUnavailable')
         if any('fother' in key for key in keys):
             return self.answer(200, '<html><body/></html>')
+        dumb = re.search('fdumb-([a-z]+)', ' '.join(keys))
+        if dumb:        # nothing is done, and it does not say so
+            return self.answer(200, DUMB[dumb.group(1)])
         for key in keys:
             plain = key.replace('&lt;', '<').replace('&gt;', '>').replace('&amp;', '&')
             if 'fkeep' in plain or ('fonce' in plain and first('delete ' + plain, 1)):

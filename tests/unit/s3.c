@@ -234,6 +234,36 @@ delete_of_many(void **state)
 	store_close(s);
 }
 
+/* An answer to a batch that does not tell what was deleted: then each is asked for alone. */
+static void
+dumb_deletes(void **state)
+{
+	static const char *const how[] = { "empty", "html", "late", "cut", "nokey", "other" };
+	struct store *s = the_bucket("l");
+	char names[3][40];
+	const char *v[3] = { names[0], names[1], names[2] };
+	signed char states[3];
+	struct buf got = { 0 };
+	struct err e;
+	size_t i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(how) / sizeof(*how); i++) {
+		for (k = 0; k < 3; k++) {
+			snprintf(names[k], sizeof(names[k]), "dumb/fdumb-%s-%zu", how[i], k);
+			put(s, names[k], "x", 1, 0, &e);
+		}
+		assert_int_equal(store_delete(s, v, 3, states, &e), 0);
+		got.len = 0;
+		assert_int_equal(store_list(s, "dumb/", 0, collect, &got, &e), 0);
+		assert_string_equal(buf_text(&got), "");
+		for (k = 0; k < 3; k++)
+			assert_int_equal(states[k], 0);
+	}
+	buf_free(&got);
+	store_close(s);
+}
+
 static void
 transient_failures(void **state)
 {
@@ -746,7 +776,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(objects), T(list_and_delete), T(delete_of_many), T(without_end), T(large),
+		T(objects), T(list_and_delete), T(delete_of_many), T(dumb_deletes), T(without_end),
+		T(large),
 		T(transient_failures), T(lasting_failures),
 		T(cannot_open), T(keys_that_fail), T(listings), T(region_of_bucket), T(parts),
 		T(locks), T(lifecycles), T(services), T(renewed), T(assumed_role), T(stopped), T(slow_lane),
