@@ -90,6 +90,12 @@ take_element(void *ctx, const char *path, const char *text, struct err *e)
 	return 0;
 }
 
+static int
+same(const struct buf *x, const struct buf *y)
+{
+	return x->len == y->len && (!x->len || !memcmp(x->p, y->p, x->len));
+}
+
 /* The page after the one told; where that began is in l->next_name, l->next_id. */
 static int
 list_page(struct s3 *s, struct listing *l, struct err *e)
@@ -114,8 +120,8 @@ list_page(struct s3 *s, struct listing *l, struct err *e)
 	rc = text.len && buf_room(&text, 1) ? xml_scan(text.p, text.len, take_element, l, e) : 0;
 	if (rc == 0 && !l->whole)
 		rc = err_set(e, ERR_CORRUPT, "the answer is none");
-	if (rc == 0 && l->more && (!l->next_name.len || (name.len && l->next_id.len == id.len &&
-	    !strcmp(name.p, l->next_name.p) && !memcmp(id.p, l->next_id.p, id.len))))
+	if (rc == 0 && l->more && (!l->next_name.len || (same(&name, &l->next_name) &&
+	    same(&id, &l->next_id))))
 		rc = err_set(e, ERR_CORRUPT, "it does not go on");
 done:
 	buf_free(&text);
