@@ -82,7 +82,7 @@ static struct {
 	const char *from[PICK_TIERS];
 	size_t n_from;
 	double max_time_s;
-	int keep_going;
+	int keep_going, sorted;
 } o;
 
 static void
@@ -103,7 +103,10 @@ option(int c)
 		o.pick.chunk_tokens = copy_import.chunk_tokens;
 		break;
 	case LIMIT: rc = num_size(&o.pick.limit, opts_arg, "--limit", &e); break;
-	case SORT: rc = pick_sort(&o.pick, opts_arg, &e); break;
+	case SORT:
+		o.sorted = 1;
+		rc = pick_sort(&o.pick, opts_arg, &e);
+		break;
 	case COMPRESS: o.compress = opts_arg; break;
 	case FILL: o.fill = opts_arg; break;
 	case FROM:
@@ -295,6 +298,8 @@ run(void)
 
 	o.store.conf = opts_conf;
 	o.pick.urls = o.from;
+	o.pick.whole = o.fill && !o.file && !o.sorted && !o.pick.limit &&
+		!opts_common.max_duration;
 	if (filter && (o.pick.chain || o.pick.limit || o.pick.order))
 		opts_bad("--chain, --limit and --sort need a store, not a stream");
 	if (filter)

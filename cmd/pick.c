@@ -10,6 +10,8 @@
 #include "select_opts.h"
 #include "tool.h"
 
+#define SMALL (1 << 20)		/* a request for it costs as much as its bytes */
+
 int
 pick_sort(struct pick *p, const char *word, struct err *e)
 {
@@ -150,6 +152,13 @@ know_hits(struct catalog *c, struct place *p, size_t n, const struct pick *how, 
 		"uses; make an index (kvstat index rebuild) or name one (--index)");
 }
 
+/* Do headers cost about as much as the chunks themselves? */
+static int
+costly_heads(const struct catalog *c)
+{
+	return c->n_brought < c->n && c->bytes / c->n <= SMALL;
+}
+
 /* All that was selected. */
 static int
 pick_all(struct picked *out, struct place *p, const struct select *s, const struct pick *how,
@@ -161,8 +170,9 @@ pick_all(struct picked *out, struct place *p, const struct select *s, const stru
 
 	if (s->n_prefixes && select_unique(s, &out->cat) < 0 && tool_mark(ERR_NONE) == ERR_USAGE)
 		return 0;
-	/* a few named chunks need no order of chains */
+	/* a single chunk needs no order of chains */
 	if (how->order == PICK_CHAIN && p->native && out->cat.n > 1 &&
+	    !(how->whole && costly_heads(&out->cat)) &&
 	    catalog_heads(&out->cat, p, 0, &heads, e) < 0)
 		return -1;
 	rc = catalog_chains(&out->cat, heads, &out->order, e);

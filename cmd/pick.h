@@ -14,6 +14,7 @@ struct pick {
 	uint64_t chunk_tokens;
 	uint64_t limit;		/* bytes; 0 none */
 	enum pick_order order;
+	int whole;		/* all goes where no order is kept: PICK_CHAIN is but a wish */
 	const char *const *urls;	/* PICK_HITS: of the places, as the user wrote them */
 };
 

@@ -26,6 +26,15 @@ ok 'the bucket is gone while we read'	says 7 "'bucket' is gone" \
 ok '... and while we verify'	says 7 "'bucket' is gone" kvstat verify -q s3://bucket/fgone-GET-3
 ok '... and while we write'	says 7 "'bucket' is gone" kvput -q -j 2 s3://bucket/fgone-PUT-3 s
 
+# requests for objects: one a chunk where no order is kept, and one more for its parent where it is
+hostile --log log
+kvput -q s3://bucket/order s
+asked() { : >log; kvget -q "$@" >got && grep -c '^GET .*safetensors 206' log; }
+is 'a small chunk that goes to a store is asked for once'	"$(asked --fill a s3://bucket/order)" 10
+is '... in the order of chains twice'	"$(asked --sort chain --fill b s3://bucket/order)" 20
+is '... or with a limit'	"$(asked --limit 1G --fill c s3://bucket/order)" 20
+is '... or as a stream'	"$(asked s3://bucket/order; cmp got s 2>&1)" 20
+
 # https. After the handshake the server sends session tickets, which nobody reads while a body goes
 # out: they are no answer.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \

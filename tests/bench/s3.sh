@@ -49,7 +49,7 @@ transfer() {
 	case $1-$2 in
 	kv-put) kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
 	kv-get) kvget -q -j 4 --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
-	kv\ -c-get) kvget -q -j 4 --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -c-get) kvget -q -j 4 --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
 	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
 	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
