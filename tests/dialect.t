@@ -130,6 +130,10 @@ truncate -s -2 one/*0x*
 ok 'sizes alone: one is odd' status 4 kvstat verify 'one?dialect=lmcache-mp&geometry=config.json' \
 	--quick
 ok 'sizes alone: not without geometry' status 2 kvstat verify 'one?dialect=lmcache-mp' --quick
+cp -r vllm-fs canonical
+sed -i 's/"tp_size"/"canonical_format": "v1-nhd", "tp_size"/' canonical/*/config.json
+ok 'pages of a shared format are not taken for those of a rank' sh -c \
+	"kvget 'canonical?layout=g3-nhd' --geometry config.json -f -O no.kv 2>&1 | grep canonical_format"
 cp -r vllm-fs odd
 truncate -s -4096 "$(find odd -name '*.bin' | head -n 1)"
 ok 'sizes alone: engine pages' status 4 kvstat verify 'odd?layout=g3-nhd&geometry=config.json' --quick

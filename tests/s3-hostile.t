@@ -35,6 +35,18 @@ is '... in the order of chains twice'	"$(asked --sort chain --fill b s3://bucket
 is '... or with a limit'	"$(asked --limit 1G --fill c s3://bucket/order)" 20
 is '... or as a stream'	"$(asked s3://bucket/order; cmp got s 2>&1)" 20
 
+# storage class and encryption are said of each object, of one in parts when it is begun
+: >log
+env KVTOOLS_STORAGE_CLASS=COLD KVTOOLS_SSE=aws:kms KVTOOLS_SSE_KMS_KEY_ID=k/1 KVTOOLS_MULTIPART_SIZE=5MiB \
+	kvput -q s3://bucket/class s big
+is 'of each put'	"$(grep -c '^PUT .*safetensors 200 COLD aws:kms k/1$' log)" 10
+is 'of uploads'		"$(grep -c '^POST .*?uploads= 200 COLD aws:kms k/1$' log)" 2
+is 'of no part'		"$(grep -c '^PUT .*partNumber=[0-9]*&uploadId=[^ ]* 200$' log)" 14
+is 'of nothing else'	"$(grep -c COLD log)" 12
+: >log
+KVTOOLS_SSE=AES256 kvput -q s3://bucket/sse s
+is 'encryption alone'	"$(grep -c '^PUT .*safetensors 200 AES256$' log)" 10
+
 # https. After the handshake the server sends session tickets, which nobody reads while a body goes
 # out: they are no answer.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
@@ -48,4 +60,6 @@ ok '... and back'	sh -c 'kvget -q s3://bucket/tls | cmp - big'
 ok 'https: an answer before the end of a body is heard' \
 	says 6 policy kvput -q --retries 0 --timeout 5s s3://bucket/fearly big
 unset AWS_CA_BUNDLE
+ok 'https: a certificate that nobody vouches for is refused'	says 6 'not trusted' kvget s3://bucket/tls
+ok '... but when told, by the environment alone'	env KVTOOLS_INSECURE=1 kvget -q -O again s3://bucket/tls
 finish

@@ -228,11 +228,15 @@ tier_learn(struct dialect_ctx *x, const char *name, const void *p, size_t n, str
 		t.dtype = dtype_parse(dtype);
 		if (number(o, "pp_size", "pp_size", KEY_TP_MAX, &pp) == 0 && pp > 1)
 			ok = 0;
+		/* pages of all ranks' heads, shared (canonical_mapping.py) */
+		if (json_object_get(o, "canonical_format"))
+			ok = 0;
 	}
 	json_decref(o);
 	if (!ok)
 		return err_set(e, ERR_CORRUPT, "'%.200s': not a config.json of vLLM's FS tier that "
-			"we can read (one block size, no pipeline parallelism)", name);
+			"we can read (one block size, no pipeline parallelism, no "
+			"canonical_format)", name);
 	more = realloc(x->tiers, (x->n_tiers + 1) * sizeof(*more));
 	if (!more)
 		return err_sys(e, "config.json");

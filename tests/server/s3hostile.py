@@ -28,6 +28,7 @@ and by the bucket's:
     listbad     listings are no XML        listcircle  the same page for ever
     listother   all listings are another document        listyear9999   objects of that year
     region-R    301 with x-amz-bucket-region unless the request is signed for region R
+The log has a line a request: METHOD PATH STATUS, and what was said of storage class and encryption.
 Elsewhere: STS on POST /, instance metadata under /latest, container credentials at /creds,
 each giving keys that this server accepts and that end after --life seconds.
 """
@@ -52,6 +53,7 @@ DUMB = {'empty': '', 'html': '<html>Welcome!</html>', 'cut': '<DeleteResult><Err
         'nokey': '<DeleteResult><Error><Code>InternalError</Code></Error></DeleteResult>',
         'other': '<DeleteResult><Error><Key>l/who</Key></Error></DeleteResult>'}
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+NOTED = ('x-amz-storage-class', 'x-amz-server-side-encryption', 'x-amz-server-side-encryption-aws-kms-key-id')
 lock = threading.Lock()
 buckets = {'bucket': {}}
 lifecycle = {}
@@ -110,7 +112,8 @@ class Handler(BaseHTTPRequestHandler):
             body = body.encode()
         if args.log:
             with lock, open(args.log, 'a') as f:
-                f.write('%s %s %d\n' % (self.command, self.path, status))
+                f.write('%s %s %d%s\n' % (self.command, self.path, status, ''.join(
+                    ' ' + self.headers[h] for h in NOTED if h in self.headers)))
         self.send_response(status)
         for k, v in headers.items():
             self.send_header(k.replace('_', '-'), v)
