@@ -55,6 +55,24 @@ OK)
 	is 'until there is a use'	"$(last_use)" "$(date -u +%F)"
 	;;
 esac
+
+# with an LFU policy the server tells how often instead; that evicts, too, and stays as it was
+redis_cli plain CONFIG SET maxmemory-policy allkeys-lfu >/dev/null
+kvget 'gen:tiny?tokens=256&seed=1' 2>/dev/null | kvput "$url/10" 2>/dev/null
+kvget 'gen:tiny?tokens=256&seed=2' 2>/dev/null | kvput "$url/10" 2>/dev/null
+redis_freq=250
+for redis_key in $(redis_cli plain -n 10 --scan | sort); do
+	redis_cli plain -n 10 --raw DUMP "$redis_key" | head -c -1 |
+		redis_cli plain -n 10 -X dump RESTORE "$redis_key" 0 dump REPLACE FREQ $redis_freq >/dev/null
+	redis_rare=$redis_key redis_freq=$((redis_freq - 150))
+done
+kvevict "$url/10" --max-chunks 1 --policy lfu --min-age 0 --max-delete 100% >"$tmp/lfu" 2>/dev/null
+is 'the least often used goes'	"$(cut -f 1-3,6 "$tmp/lfu")" \
+	"$(printf 'delete\tlfu\t%.12s\t100' "${redis_rare##*/}")"
+is 'and no other'		"$(redis_cli plain -n 10 DBSIZE) $(redis_cli plain -n 10 EXISTS "$redis_rare")" '1 0'
+ok 'a last use is not known then' sh -c "kvevict -n '$url/10' --max-size 1 --min-age 0 --policy lru 2>'$tmp/said'
+	[ \$? -eq 2 ] && grep -q 'when objects were last used' '$tmp/said'"
+redis_cli plain CONFIG SET maxmemory-policy noeviction >/dev/null
 ok 'the index contract'		env KVTOOLS_TEST_INDEX="$url/7" "$unit/index"
 
 redis_stop plain

@@ -106,6 +106,22 @@ else
 	skip 'no s3cmd or faketime'
 fi
 
+# a time to live in Redis outlives a copy through a bucket
+if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then
+	# shellcheck source=tests/server/redis.sh
+	. "$here/server/redis.sh"
+	redis_start r
+	red=redis://127.0.0.1:$redis_port
+	ttl() { redis_cli r -n "$1" TTL "$(redis_cli r -n "$1" RANDOMKEY)"; }
+	kvput -q "$red/1" --ttl 1h "$tmp/s"
+	ok 'from Redis to a bucket and back'	sh -c 'kvget -q "$1/1" | kvput -q "$2" && kvget -q "$2" | kvput -q "$1/2"' - "$red" s3://kvb/ttl
+	ok '... the time to live goes along'	test "$(ttl 2)" -gt 3500 -a "$(ttl 2)" -le "$(ttl 1)"
+	ok '... the same bytes'			sh -c 'kvget -q "$1/1" >"$2" && kvget -q "$1/2" | cmp - "$2"' - "$red" "$tmp/ttl"
+	redis_stop r
+else
+	skip 'no redis-server'
+fi
+
 # each trouble has its line and its status
 ok 'wrong secret is 6'			env AWS_SECRET_ACCESS_KEY=canary sh -c 'kvget s3://kvb/a 2>&1 >/dev/null | grep -v canary | grep SignatureDoesNotMatch'
 ok 'unknown key is 6'			says 6 InvalidAccessKeyId env AWS_ACCESS_KEY_ID=NOBODY kvget s3://kvb/a
