@@ -294,14 +294,39 @@ evict(struct place *p, struct index *ix, struct litter *litter, struct store *de
 		litter_remove(litter, ev, opts_common.dry, report_litter, &k, e) : 0;
 }
 
+static char *
+identity(const char *url, struct err *e)
+{
+	char *full = conf_store_url(opts_conf, url, e);
+	char *id = full ? index_identity(full, opts_conf, e) : NULL;
+
+	free(full);
+	return id;
+}
+
+/* A copy in the place it was made from would be deleted with the original. */
 static int
-open_demote(struct store **out, struct err *e)
+is_elsewhere(const char *url, struct err *e)
+{
+	char *a = identity(url, e), *b = a ? identity(k.demote, e) : NULL;
+	int rc = !b ? -1 : strcmp(a, b) != 0 ? 0 :
+		err_set(e, ERR_USAGE, "--demote-to: that is the store itself");
+
+	free(a);
+	free(b);
+	return rc;
+}
+
+static int
+open_demote(struct store **out, const char *url, struct err *e)
 {
 	struct store_opts so = { .flags = STORE_WRITE | STORE_CREATE, .conf = opts_conf };
 	char *full;
 	int rc;
 
 	*out = NULL;
+	if (k.demote && is_elsewhere(url, e) < 0)
+		return -1;
 	if (!k.demote || opts_common.dry)
 		return 0;
 	full = conf_store_url(opts_conf, k.demote, e);
@@ -345,7 +370,7 @@ run(const char *url)
 			goto fail;
 		locked = 1;
 	}
-	if (open_index(&ix, url, &e) < 0 || open_demote(&demote, &e) < 0 ||
+	if (open_index(&ix, url, &e) < 0 || open_demote(&demote, url, &e) < 0 ||
 	    evict(&p, ix, sweeps() ? &litter : NULL, demote, &r, &e) < 0)
 		goto fail;
 	if (r.timed_out || r.count[EVICT_FAILED])

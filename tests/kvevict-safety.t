@@ -35,6 +35,14 @@ is 'both succeed' "$? $rc" '0 0'
 ok 'the limit is kept' test "$(left s)" -le 20 -a "$(left s)" -ge 8
 is 'and no chunk lost its parent' "$(orphans s)" 0
 
+# a copy in the store itself would go with the original
+fresh a.kv
+ln -s s link
+for to in s ./s/ link; do
+	ok "demotion to $to, which is the store: 2" status 2 kvevict s --demote-to "$to" --max-size 1 --max-delete 100%
+done
+is 'and nothing is lost' "$(left s)" 32
+
 # readers and writers meanwhile
 fresh a.kv
 (i=0; while [ $i -lt 20 ]; do kvput -q s b.kv; i=$((i + 1)); done) & writer=$!

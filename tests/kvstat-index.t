@@ -54,6 +54,12 @@ ok 'without an index there is none' sh -c "kvget 'gen:tiny?tokens=256' | kvput '
 ok 'unless asked for'		sh -c "kvget '$tmp/kv2' --index auto >/dev/null && kvstat index export '$tmp/kv2' | grep -q '\"hits\":1'"
 ok 'an index out of reach is a warning' sh -c "kvget '$tmp/kv2' --index redis://127.0.0.1:1 2>&1 >/dev/null | grep -q 'uses are not noted'"
 
+# who has no home has no index, and no trouble
+homeless() { env -u XDG_STATE_HOME HOME=/proc/none "$@"; }
+is 'without a home: kvput and kvget' "$(homeless kvget -q "$tmp/kv2" | homeless kvput -q "$tmp/kv3" 2>&1)" ''
+ok 'without a home: kvevict'	homeless kvevict "$tmp/kv3" --max-chunks 1
+ok 'an index is not made there'	sh -c "env -u XDG_STATE_HOME HOME=/proc/none kvstat index rebuild '$tmp/kv3' 2>&1 | grep -- --index"
+
 # a bucket's log, read without the bucket
 log='{"bucket":"kv","time":"2026-02-03T04:05:06.7Z","operation":"get_obj","uri":"GET /kv/p/m%40x HTTP/1.1","http_status":"200","object_size":9}'
 ok 'radosgw operations log'	sh -c "echo '[$log,' | kvstat index import s3://kv/p --log rgw"

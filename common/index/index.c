@@ -48,10 +48,10 @@ only_reading(const char *name)
 	return 0;
 }
 
-/* What names a store for ever: its URL without what only says how to read it, and with
- * the endpoint, which makes two buckets of one name two stores. malloc'ed. */
-static char *
-identify(const char *url, const struct conf *conf, struct err *e)
+/* The URL without what only says how to read it, and with the endpoint, which makes two buckets
+ * of one name two stores. */
+char *
+index_identity(const char *url, const struct conf *conf, struct err *e)
 {
 	const char *endpoint = conf_get(conf, "endpoint-url");
 	struct buf out = { 0 };
@@ -90,9 +90,10 @@ fail:
 	return NULL;
 }
 
-/* $XDG_STATE_HOME/kvtools/index/HASH.db; malloc'ed. */
+/* $XDG_STATE_HOME/kvtools/index/HASH.db; malloc'ed. Only who writes makes the directory: whoever
+ * has no home can still do without an index. */
 static char *
-standard_place(const char *store, struct err *e)
+standard_place(const char *store, unsigned flags, struct err *e)
 {
 	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	char hex[DIGEST128_HEX + 1];
@@ -103,8 +104,10 @@ standard_place(const char *store, struct err *e)
 		buf_printf(&out, "%s/kvtools/index", state);
 	else
 		buf_printf(&out, "%s/.local/state/kvtools/index", home ? home : "");
-	if (!buf_text(&out) || io_mkdirs(out.p, 0700, e) < 0)
+	if (buf_text(&out) && (flags & INDEX_WRITE) && io_mkdirs(out.p, 0700, e) < 0) {
+		err_in(e, "index (--index names another place)");
 		goto fail;
+	}
 	digest_xxh3(&d, store, strlen(store));
 	buf_printf(&out, "/%.16s.db", digest_hex(hex, &d));
 	if (buf_text(&out))
@@ -141,11 +144,11 @@ index_open(struct index **out, const char *where, const char *store_url, unsigne
 	struct index like = { .flags = flags };
 
 	*out = NULL;
-	like.store = identify(store_url, conf, e);
+	like.store = index_identity(store_url, conf, e);
 	if (!like.store)
 		return -1;
 	like.where = where && *where && strcmp(where, "auto") != 0 ? strdup(where) :
-		standard_place(like.store, e);
+		standard_place(like.store, flags, e);
 	if (!like.where)
 		goto fail;
 	uri_safe(like.safe, like.where);

@@ -66,6 +66,10 @@ const char *index_where(const struct index *ix);	/* path or URL, safe to print *
 int index_shared(const struct index *ix);		/* 1: other hosts write it too */
 int index_writable(const struct index *ix);		/* 1: opened with INDEX_WRITE */
 
+/* What names a store for ever, malloc'ed, or NULL: one store has one name, however its URL
+ * spells its directory. */
+char *index_identity(const char *store_url, const struct conf *conf, struct err *e);
+
 /* Insert or replace n entries, all of them or none. What is already known is kept where
  * the new entry does not know it ("", 0), and hits and accessed_s never go down. */
 int index_put(struct index *ix, const struct index_entry *v, size_t n, struct err *e);
