@@ -63,7 +63,9 @@ import_opts(struct tensor_opts *o, struct err *e)
 	o->model = i->model ? i->model : *model ? model : NULL;
 	if (i->tokens && !tokens.n) {
 		rc = io_slurp(i->tokens, &b, 1u << 30, e);
-		if (rc == 0)
+		if (rc < 0)
+			err_named(e);
+		else
 			rc = key_tokens_read(&tokens, b.p, b.len, e);
 		if (rc < 0)
 			err_in(e, "--tokens '%s'", i->tokens);
@@ -84,8 +86,10 @@ tensor_source(const char *path)
 	uint64_t dropped;
 	struct err e;
 
-	if (import_opts(&o, &e) < 0 || source_tensor(&s, path, &o, &dropped, &e) < 0)
+	if (import_opts(&o, &e) < 0 || source_tensor(&s, path, &o, &dropped, &e) < 0) {
+		err_named(&e);
 		return told(&e);
+	}
 	if (dropped)
 		tool_note("'%s': the last %" PRIu64 " tokens fill no chunk of %" PRIu64
 			" and are left out (--tail keeps them)", path, dropped,
@@ -142,6 +146,7 @@ struct source *
 copy_source(const char *name)
 {
 	struct source *s;
+	struct stat st;
 	struct err e;
 	int fd = STDIN_FILENO;
 
@@ -156,7 +161,13 @@ copy_source(const char *name)
 		fd = open(name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0) {
 			err_sys(&e, "open '%s'", name);
-			e.kind = e.kind == ERR_ABSENT ? ERR_USAGE : e.kind;
+			err_named(&e);
+			return told(&e);
+		}
+		if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+			err_set(&e, ERR_USAGE, "'%s': a directory, not a stream; kvget reads "
+				"stores", name);
+			close(fd);
 			return told(&e);
 		}
 		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);

@@ -64,7 +64,8 @@ static const struct usage usage = {
 	options,
 	"  kvevict s3://bucket/kv --max-size 2TB --low-water 90% --ttl 7d -n\n"
 	"  kvevict /nvme/kv --max-size 85% --policy auto --lock --metrics-file kv.prom\n"
-	"  kvstat verify ./st --json > bad; kvevict ./st --corrupt-from bad --demote-to ./bad.d",
+	"  kvstat verify ./st --json > bad\n"
+	"  kvevict ./st --corrupt-from bad --demote-to ./bad.d",
 	"kvevict(1)",
 };
 

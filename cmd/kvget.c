@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/num.h"
+#include "codec/codec.h"
 #include "copy.h"
 #include "flow/convert.h"
 #include "note.h"
@@ -59,7 +60,7 @@ static const struct opt options[] = {
 
 static const struct usage usage = {
 	"kvget [options] SOURCE [NAME ...]\n"
-	"       kvget [options] --from STORE [--from STORE ...] [NAME ...]",
+	"kvget [options] --from STORE [--from STORE ...] [NAME ...]",
 	"Writes chunks to standard output as a stream: those that are named (6 or more hex\n"
 	"digits) or selected, or all, chain by chain. SOURCE is a store, a stream or tensor file,\n"
 	"gen:MODEL, or - to filter standard input. Every byte is checked before it is passed on.",
@@ -67,7 +68,8 @@ static const struct usage usage = {
 	"  kvget ./store --chain 9ad0b1 > demo.kv\n"
 	"  kvget --from shm:hot --from s3://b/kv --tokens p.json --fill shm:hot -O p.kv\n"
 	"  kvget - --compress none < packed.kv > plain.kv\n"
-	"  kvget ./engine --tokens p.json --algo lmcache-builtin:C:seed=0 --rename blake3 -O p.kv",
+	"  kvget ./engine --tokens p.json --algo lmcache-builtin:C:seed=0 \\\n"
+	"      --rename blake3 -O p.kv",
 	"kvget(1)",
 };
 
@@ -88,6 +90,7 @@ static struct {
 static void
 option(int c)
 {
+	struct codec codec;
 	struct err e;
 	int rc = 0;
 
@@ -107,7 +110,10 @@ option(int c)
 		o.sorted = 1;
 		rc = pick_sort(&o.pick, opts_arg, &e);
 		break;
-	case COMPRESS: o.compress = opts_arg; break;
+	case COMPRESS:
+		rc = codec_parse(&codec, opts_arg, &e);
+		o.compress = opts_arg;
+		break;
 	case FILL: o.fill = opts_arg; break;
 	case FROM:
 		if (o.n_from == PICK_TIERS)
@@ -161,6 +167,7 @@ open_file(void)
 		struct err e;
 
 		err_sys(&e, "create '%s'", o.file);
+		err_named(&e);
 		opts_die(&e);
 	}
 	return fd;
@@ -225,11 +232,11 @@ summary(const struct copy_result *r)
 	const struct flow_stats *s = &r->stats;
 	uint64_t chunks = o.fill ? s->put : s->in - s->dropped;
 
-	tool_note("%s%" PRIu64 " chunks, %" PRIu64 " tokens, %s in %s (%s)%s%s",
-		opts_common.dry ? "would get " : "", chunks, s->tokens,
+	tool_note("%s%" PRIu64 " chunk%s, %" PRIu64 " tokens, %s in %s (%s)%s",
+		opts_common.dry ? "would get " : "", chunks, chunks == 1 ? "" : "s", s->tokens,
 		num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
 		num_rate_text(rate, (double)s->bytes_in / (r->seconds > 0 ? r->seconds : 1)),
-		r->timed_out ? "; time limit reached" : "", s->skipped ? "" : "");
+		r->timed_out ? "; time limit reached" : "");
 	if (s->skipped || s->vanished || s->failed)
 		tool_note("skipped %" PRIu64 " (there already), vanished %" PRIu64 ", failed %"
 			PRIu64, s->skipped, s->vanished, s->failed);
@@ -364,6 +371,8 @@ main(int argc, char **argv)
 		option(c);
 	if (optind == argc && !o.n_from)
 		opts_bad("from where? kvget SOURCE [NAME ...]");
+	if (o.rename && !o.pick.tokens)
+		opts_bad("--rename: only tokens give names: --tokens FILE");
 	if (!o.n_from)
 		o.from[o.n_from++] = argv[optind++];
 	select_names(&o.sel, argv + optind, argc - optind);

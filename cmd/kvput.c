@@ -51,7 +51,8 @@ static const struct usage usage = {
 	"What the store holds already is skipped.",
 	options,
 	"  kvget 'gen:llama-3.1-8b?tokens=2048' | kvput ./store\n"
-	"  kvput --compress auto /nvme/kv a.safetensors --tokens a.json --geometry config.json\n"
+	"  kvput --compress auto /nvme/kv a.safetensors --tokens a.json \\\n"
+	"      --geometry config.json\n"
 	"  kvget @prod --newer-than 1h | kvput s3://backup/kv --ttl 30d",
 	"kvput(1)",
 };
@@ -73,7 +74,7 @@ add_meta(const char *pair)
 
 	v = realloc((void *)v, (n + 2) * sizeof(*v));
 	if (!v)
-		opts_bad("out of memory");
+		opts_no_memory();
 	v[n++] = pair;
 	v[n] = NULL;
 	o.label.meta = v;
@@ -102,6 +103,8 @@ option(int c)
 	switch (c) {
 	case REPLACE: o.how.replace = 1; break;
 	case TENANT:
+		if (strpbrk(opts_arg, "@/\\"))
+			opts_bad("--tenant '%.60s': has one of @ / \\ in it", opts_arg);
 		o.label.tenant = copy_import.tenant = opts_arg;
 		o.relabel = 1;
 		break;

@@ -289,17 +289,13 @@ pull_transport(void *ctx)
 }
 
 static void
-pull(const char *from)
+pull(const struct conn_addr *from)
 {
-	struct conn_addr a;
-	struct wire_dial d = { .addr = &a, .opts = &peer.wire, .run = pull_run,
+	struct wire_dial d = { .addr = from, .opts = &peer.wire, .run = pull_run,
 	    .progress = pull_progress, .transport = pull_transport };
 	struct err e = { 0 };
-	int rc;
+	int rc = wire_dial(&d, &e);
 
-	if (conn_addr_parse(&a, from, &e) < 0)
-		opts_die(&e);
-	rc = wire_dial(&d, &e);
 	finish(&g.run, rc < 0 ? &e : NULL);
 }
 
@@ -411,7 +407,7 @@ close_all(double began)
 }
 
 static void
-run(const char *from)
+run(const struct conn_addr *from)
 {
 	progress_start(look, NULL);
 	if (from)
@@ -425,6 +421,7 @@ int
 main(int argc, char **argv)
 {
 	double began = clock_mono();
+	struct conn_addr from;
 	struct err e;
 	int c;
 
@@ -439,11 +436,13 @@ main(int argc, char **argv)
 		opts_bad("'%.60s': no operand goes with --listen", argv[optind]);
 	if (peer.serve && !peer.listen)
 		opts_bad("--serve goes with --listen");
+	if (!peer.listen && conn_addr_parse(&from, argv[optind], &e) < 0)
+		opts_die(&e);
 	peer_ready(peer.listen ? NULL : argv[optind]);
 	if (open_box(argv + optind + 1, peer.listen ? 0 : argc - optind - 1, &e) < 0)
 		tool_fail(&e);
 	else
-		run(peer.listen ? NULL : argv[optind]);
+		run(peer.listen ? NULL : &from);
 	close_all(began);
 	peer_done();
 	return tool_end();

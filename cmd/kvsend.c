@@ -54,7 +54,7 @@ static const struct usage usage = {
 	"host:port, tcp://, rdma://, auto:// or unix:///path. Only what the receiver lacks moves,\n"
 	"and a run that was cut is simply run again.",
 	options,
-	"  kvget rocm:0/req123 | kvsend auto://decode-0:7471 --psk-file pd.psk\n"
+	"  kvget shm:hot | kvsend auto://decode-0:7471 --psk-file pd.psk\n"
 	"  kvsend --from /nvme/kv --chain 9ad0b1 decode-0:7471 decode-1:7471\n"
 	"  kvsend --listen :7471 --psk-file pd.psk --from /nvme/kv --serve",
 	"kvsend(1)",
@@ -243,7 +243,7 @@ push_all(void)
 	unsigned i, n = 0;
 
 	if (!t)
-		opts_bad("out of memory");
+		opts_no_memory();
 	if (inputs_open(&g.in, &o, n_peers, &e) < 0) {
 		tool_fail(&e);
 		free(t);

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/near.h"
 #include "opts_help.h"
 #include "tool.h"
 #include "kvstat/verbs.h"
@@ -58,6 +59,21 @@ completion(const char *shell)
 	return tool_end();
 }
 
+static _Noreturn void
+no_verb(const char *word)
+{
+	struct near n = { .word = word };
+	size_t i;
+
+	if (*word == '-')
+		opts_bad("which verb? it comes first: kvstat ls %.40s ...", word);
+	for (i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		near_offer(&n, verbs[i].name);
+	if (n.best)
+		opts_bad("no verb '%.40s': %s?", word, n.best);
+	opts_bad("no verb '%.40s'", word);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -66,7 +82,7 @@ main(int argc, char **argv)
 	tool_start("kvstat");
 	if (argc < 2)
 		opts_bad("which verb? ls, du, show, chain, verify, diff ...");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
 		return help();
 	if (!strcmp(argv[1], "--version")) {
 		printf("kvstat (kvtools) %s\n", KVTOOLS_VERSION);
@@ -81,5 +97,5 @@ main(int argc, char **argv)
 		verbs[i].run(argc - 1, argv + 1);
 		return tool_end();
 	}
-	opts_bad("no verb '%.40s'", argv[1]);
+	no_verb(argv[1]);
 }

@@ -1,11 +1,12 @@
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/near.h"
 #include "base/num.h"
-#include "base/par.h"
 #include "opts.h"
 #include "opts_help.h"
 #include "tool.h"
@@ -15,7 +16,7 @@ struct conf *opts_conf;
 struct opts_common opts_common = { .mem = 1ull << 30, .progress = "auto", .progress_fd = -1 };
 
 enum {
-	O_HELP = OPT_COMMON, O_VERSION, O_COMPLETION, O_MEM, O_JSON, O_METRICS, O_DURATION,
+	O_VERSION = OPT_COMMON, O_COMPLETION, O_MEM, O_JSON, O_METRICS, O_DURATION,
 	O_BWLIMIT, O_PROGRESS, O_PROGRESS_FD, O_CONFIG
 };
 
@@ -48,7 +49,7 @@ const struct opt opts_shared[] = {
 	{ OPT_SETTING + 11, "no-sign-request", NULL, "S3 without credentials", NULL },
 	{ OPT_SETTING + 12, "virtual-host", NULL, "S3 buckets as host names", NULL },
 	{ OPT_SETTING + 8, "credential", "NAME", "file in $CREDENTIALS_DIRECTORY", NULL },
-	{ O_HELP, "help", NULL, "this text", NULL },
+	{ 'h', "help", NULL, "this text", NULL },
 	{ O_VERSION, "version", NULL, "the version", NULL },
 	{ O_COMPLETION, "completion", "SHELL", NULL, "bash zsh fish" },
 	{ 0, NULL, NULL, NULL, NULL },
@@ -65,6 +66,15 @@ opts_bad(const char *fmt, ...)
 	va_end(ap);
 	tool_warn("%s (try '%s --help')", line, tool_name);
 	exit(2);
+}
+
+void
+opts_no_memory(void)
+{
+	struct err e;
+
+	err_set(&e, ERR_FAILED, "out of memory");
+	opts_die(&e);
 }
 
 void
@@ -106,6 +116,32 @@ by_id(const struct opt *t, int id)
 	return t->id ? t : NULL;
 }
 
+/* Is it one of these, which spaces separate? */
+static int
+is_one_of(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+	const char *p;
+
+	for (p = words; n && (p = strstr(p, word)); p += n)
+		if ((p == words || p[-1] == ' ') && (!p[n] || p[n] == ' '))
+			return 1;
+	return 0;
+}
+
+static int
+progress_fd(const char *text, struct err *e)
+{
+	uint64_t v;
+
+	if (num_u64(&v, text, 0, 1 << 20, "--progress-fd", e) < 0)
+		return -1;
+	if (fcntl((int)v, F_GETFD) < 0)
+		return err_set(e, ERR_USAGE, "--progress-fd '%s': no open descriptor", text);
+	opts_common.progress_fd = (int)v;
+	return 0;
+}
+
 /* 1: done here */
 static int
 common(int id, const struct usage *u)
@@ -121,7 +157,12 @@ common(int id, const struct usage *u)
 	case '0': o->nul = 1; break;
 	case 'q': tool_verbose = -1; break;
 	case 'v': tool_verbose++; break;
-	case 'o': o->form = opts_arg; break;
+	case 'o':
+		o->form = opts_arg;
+		if (!is_one_of("wide name tsv", opts_arg))
+			rc = err_set(&e, ERR_USAGE, "-o '%.20s': wide, name or tsv%s", opts_arg,
+				strcmp(opts_arg, "json") != 0 ? "" : " (JSON is --json)");
+		break;
 	case 'j':
 		rc = num_u64(&v, opts_arg, 0, 1024, "-j", &e);
 		o->jobs = (unsigned)v;
@@ -137,16 +178,13 @@ common(int id, const struct usage *u)
 	case O_METRICS: o->metrics = opts_arg; break;
 	case O_PROGRESS:
 		o->progress = opts_arg;
-		if (!strstr("auto plain json none", opts_arg) || !*opts_arg)
+		if (!is_one_of("auto plain json none", opts_arg))
 			rc = err_set(&e, ERR_USAGE, "--progress '%.20s': auto, plain, json or none",
 				opts_arg);
 		break;
-	case O_PROGRESS_FD:
-		rc = num_u64(&v, opts_arg, 0, 1 << 20, "--progress-fd", &e);
-		o->progress_fd = (int)v;
-		break;
+	case O_PROGRESS_FD: rc = progress_fd(opts_arg, &e); break;
 	case O_CONFIG: break;	/* read before all others */
-	case O_HELP: opts_help(u); exit(tool_end());
+	case 'h': opts_help(u); exit(tool_end());
 	case O_VERSION: printf("%s (kvtools) %s\n", tool_name, KVTOOLS_VERSION); exit(tool_end());
 	case O_COMPLETION: rc = opts_completion(u, opts_arg, &e); if (!rc) exit(tool_end()); break;
 	default:
@@ -170,7 +208,7 @@ long_options(const struct usage *u, char *letters, size_t size)
 			struct option *more = realloc(out, (n + 2) * sizeof(*out));
 
 			if (!more)
-				opts_bad("out of memory");
+				opts_no_memory();
 			out = more;
 			out[n++] = (struct option){ o->name, o->arg ? required_argument : 0, NULL,
 				o->id };
@@ -182,11 +220,48 @@ long_options(const struct usage *u, char *letters, size_t size)
 				letters[l++] = ':';
 		}
 	}
-	if (!out)
-		opts_bad("no options");
 	out[n] = (struct option){ 0 };
 	letters[l] = 0;
 	return out;
+}
+
+/* getopt(3) did not take it: a letter, a word, or one that takes no argument. */
+static _Noreturn void
+refuse(const char *word, const struct option *longs)
+{
+	const char *name = word + 2, *first = NULL, *second = NULL;
+	struct near n = { .word = name };
+
+	if (optopt && (strncmp(word, "--", 2) != 0 || !strchr(word, '=')))
+		opts_bad("unknown option '-%c'", optopt);
+	if (optopt)
+		opts_bad("option '%.*s' takes no argument", (int)strcspn(word, "="), word);
+	for (; longs->name; longs++) {
+		near_offer(&n, longs->name);
+		if (strncmp(longs->name, name, strcspn(name, "=")) != 0)
+			continue;
+		second = first;
+		first = longs->name;
+	}
+	if (second)
+		opts_bad("option '%s' is ambiguous: --%s, --%s", word, second, first);
+	if (n.best)
+		opts_bad("unknown option '%s': --%s?", word, n.best);
+	opts_bad("unknown option '%s'", word);
+}
+
+/* A setting is used much later, or never: what is no number is told at once. */
+static int
+setting(const struct opt *o, struct err *e)
+{
+	uint64_t n;
+	double s;
+
+	if (!strcmp(o->name, "retries") && num_u64(&n, opts_arg, 0, 100, "--retries", e) < 0)
+		return -1;
+	if (!strcmp(o->name, "timeout") && num_duration(&s, opts_arg, "--timeout", e) < 0)
+		return -1;
+	return conf_set(opts_conf, o->name, o->arg ? opts_arg : "1", e);
 }
 
 int
@@ -211,13 +286,13 @@ opts_next(int argc, char **argv, const struct usage *u)
 		if (c == ':')
 			opts_bad("option '%s' needs an argument", argv[optind - 1]);
 		if (c == '?')
-			opts_bad("unknown option '%s'", argv[optind - 1]);
+			refuse(argv[optind - 1], longs);
 		if (by_id(u->options, c))
 			return c;
 		if (common(c, u))
 			continue;
 		o = by_id(opts_shared, c);
-		if (conf_set(opts_conf, o->name, o->arg ? opts_arg : "1", &e) < 0)
+		if (setting(o, &e) < 0)
 			opts_die(&e);
 	}
 }

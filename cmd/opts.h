@@ -57,6 +57,8 @@ extern struct opts_common opts_common;
 
 /* Print the line and end with status 2. */
 _Noreturn void opts_bad(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Say that memory is out, and end with status 7. */
+_Noreturn void opts_no_memory(void);
 /* For a failure of kind ERR_USAGE while options are read: prints and exits. */
 _Noreturn void opts_die(const struct err *e);
 

@@ -72,7 +72,7 @@ out_open(const char *schema, const struct out_col *cols, int n_cols, int name_co
 	if (o)
 		o->width = calloc((size_t)n_cols, sizeof(*o->width));
 	if (!o || !o->width)
-		opts_bad("out of memory");
+		opts_no_memory();
 	o->schema = schema;
 	o->cols = cols;
 	o->n_cols = n_cols;
@@ -223,7 +223,7 @@ static void
 put_text(struct out *o)
 {
 	if (o->text.fail)
-		opts_bad("out of memory");
+		opts_no_memory();
 	fwrite(o->text.p, 1, o->text.len, stdout);
 	o->text.len = 0;
 }

@@ -36,7 +36,7 @@ add_allow(const char *net)
 		n++;
 	peer.allow = realloc((void *)peer.allow, (n + 2) * sizeof(*peer.allow));
 	if (!peer.allow)
-		opts_bad("out of memory");
+		opts_no_memory();
 	peer.allow[n] = net;
 	peer.allow[n + 1] = NULL;
 }

@@ -76,11 +76,8 @@ pick_hashes(const char *file, const char *algo, uint64_t chunk_tokens, struct ke
 	int rc = -1;
 
 	*out = NULL;
-	if (io_slurp(file, &b, 1u << 30, e) < 0) {
-		if (e->kind == ERR_ABSENT)
-			e->kind = ERR_USAGE;
-		return -1;
-	}
+	if (io_slurp(file, &b, 1u << 30, e) < 0)
+		return err_named(e);
 	if (key_algo_parse(&how.algo, algo ? algo : KEY_ALGO_DEFAULT, e) < 0)
 		goto free_b;
 	if (key_tokens_read(&tokens, b.p, b.len, e) < 0) {

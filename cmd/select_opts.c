@@ -15,7 +15,7 @@ add(const char *const **list, size_t *n, const char *text)
 	const char **v = realloc((void *)*list, (*n + 2) * sizeof(*v));
 
 	if (!v)
-		opts_bad("out of memory");
+		opts_no_memory();
 	v[(*n)++] = text;
 	v[*n] = NULL;
 	*list = v;
@@ -33,14 +33,14 @@ prefix_of(const char *name)
 	if (key_parse_name(&k, name, NULL) == 0) {
 		copy = strdup(key_hash_hex(hex, &k.hash));
 		if (!copy)
-			opts_bad("out of memory");
+			opts_no_memory();
 		return copy;
 	}
 	if (key_prefix_check(name, &e) < 0)
 		opts_die(&e);
 	low = strdup(name);
 	if (!low)
-		opts_bad("out of memory");
+		opts_no_memory();
 	for (p = low; *p; p++)
 		*p = (char)tolower((unsigned char)*p);
 	return low;
@@ -81,10 +81,12 @@ names_from(struct select *s, const char *path)
 	struct buf b = { 0 };	/* kept: the names point into it */
 	struct err e;
 
-	if (io_slurp(!strcmp(path, "-") ? "/dev/stdin" : path, &b, 1u << 30, &e) < 0)
+	if (io_slurp(!strcmp(path, "-") ? "/dev/stdin" : path, &b, 1u << 30, &e) < 0) {
+		err_named(&e);
 		opts_die(&e);
+	}
 	if (!buf_text(&b))
-		opts_bad("out of memory");
+		opts_no_memory();
 	for (line = b.p, end = b.p + b.len; line < end; line = next) {
 		next = memchr(line, sep, (size_t)(end - line));
 		next = next ? next + 1 : end + 1;

@@ -26,8 +26,8 @@ tty() { script -qec "$1" /dev/null </dev/null; }
 
 for tool in $tools; do
 	ok "$tool --version" sh -c "$tool --version | grep -qx '$tool (kvtools) [0-9][0-9.]*'"
-	ok "$tool --help tells usage and page" sh -c "$tool --help | grep -q '^usage: $tool' && $tool --help | grep -q '$tool(1)'"
-	is "$tool --help fits a terminal" "$($tool --help | awk 'length > 95')" ''
+	ok "$tool --help tells usage and page" sh -c "$tool -h | grep -q '^usage: $tool' && $tool --help | grep -q '$tool(1)'"
+	is "$tool --help fits a terminal" "$($tool --help | awk 'length > 80')" ''
 	ok "$tool: unknown option" refused "$tool" --no-such-option
 	ok "$tool: nothing to do it to" refused "$tool"
 	ok "$tool: --help to a full disk" status 7 sh -c "$tool --help >/dev/full"
@@ -40,6 +40,7 @@ for tool in $tools; do
 done
 for verb in $verbs; do
 	ok "kvstat $verb --help" sh -c "kvstat $verb --help | grep -q '^usage: kvstat $verb'"
+	is "kvstat $verb --help fits a terminal" "$(kvstat "$verb" --help | awk 'length > 80')" ''
 	ok "kvstat $verb: unknown option" refused kvstat "$verb" --no-such-option
 done
 ok 'unknown verb' refused kvstat no-such-verb
@@ -49,6 +50,34 @@ ok 'bad size' refused kvget s --mem 12Q
 ok 'bad duration' refused kvget s --max-duration soon
 ok 'bad number' refused kvget s -j many
 ok 'bad word' refused kvget s --progress=sometimes
+ok 'bad form' refused kvget s -o json
+ok 'bad setting, though nothing asks for it' refused kvget s --timeout soon
+ok 'no such descriptor' refused kvget s --progress-fd 77
+ok 'no such codec' refused kvget s --compress lz4
+ok 'new names without tokens' refused kvget s --rename blake3
+ok 'no such peer' refused kvrecv nowhere
+ok 'standard input is no store' refused kvput - t.kv
+ok 'a store is no stream' refused kvput new s
+ok 'a tenant that is no name' refused kvput new t.kv --tenant a/b
+ok 'du of a chunk' refused kvstat du s "$name"
+says() { what=$1; shift; refused "$@" && grep -q -e "$what" err; }
+ok 'the letter that is wrong is named' says "'-Z'" kvget -qZ s
+ok 'wherever it stands' says "'-Z'" kvget -Zq s
+ok 'an argument too many' says 'takes no argument' kvget --quiet=1 s
+ok 'half a word that fits two' says 'ambiguous: --max-duration' kvget --m 1 s
+ok 'what is near is offered: options' says '--compress?' kvget --compess none s
+ok 'verbs' says 'verify?' kvstat verfy s
+ok 'stores' says "'redis:' meant" kvget reds://h
+ok 'and nothing where nothing is near' says 'kvurl(7)' kvget http://h
+ok 'the verb comes first' says 'kvstat ls --json' kvstat --json ls s
+# what was named and is not there is wrong usage, and no answer
+for missing in 'kvget s --names-from /none' 'kvget s -O /none/x' 'kvput new x.safetensors' \
+	'kvsend 127.0.0.1:1 /none' 'kvsend 127.0.0.1:1 --psk-file /none t.kv' 'kvstat sim /none' \
+	'kvstat index import s /none' 'kvevict s --max-size 1 --audit-log /none/x' 'kvput /proc/x t.kv' \
+	'kvget redis://127.0.0.1:1 --password-file /none'; do
+	# shellcheck disable=SC2086	# words
+	ok "nothing there: $missing" refused $missing
+done
 
 if command -v bash >/dev/null; then
 	completed() {

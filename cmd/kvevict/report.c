@@ -51,7 +51,10 @@ report_open(struct kvevict *k, struct err *e)
 	if (!k->audit || opts_common.dry)
 		return 0;
 	audit = open(k->audit, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-	return audit < 0 ? err_sys(e, "audit log '%s'", k->audit) : 0;
+	if (audit >= 0)
+		return 0;
+	err_sys(e, "audit log '%s'", k->audit);
+	return err_named(e);
 }
 
 static void

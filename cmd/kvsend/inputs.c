@@ -25,11 +25,18 @@ add_stream(struct inputs *in, const char *name, struct err *e)
 		if (in->n_fds == (int)(sizeof(in->fds) / sizeof(*in->fds)))
 			return err_set(e, ERR_USAGE, "too many files; cat them");
 		fd = open(name, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return err_sys(e, "open '%s'", name);
+		if (fd < 0) {
+			err_sys(e, "open '%s'", name);
+			return err_named(e);
+		}
 		in->fds[in->n_fds++] = fd;
 	}
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, "stat '%s'", name);
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, ERR_USAGE, "'%s': a directory, not a stream; --from names stores",
+			name);
+	if (S_ISREG(st.st_mode))
 		return outbox_add_file(in->box, fd, e);
 	io_widen_pipe(fd);
 	return source_stream(&s, fd, e) < 0 ? -1 : outbox_add_source(in->box, s, fd, e);

@@ -202,7 +202,7 @@ by_hashes(struct chain *c, const char *file)
 	struct err e;
 
 	if (io_slurp(file, &b, 1u << 30, &e) < 0 || key_hashes_read(&h, b.p, b.len, &e) < 0) {
-		e.kind = e.kind == ERR_ABSENT ? ERR_USAGE : e.kind;
+		err_named(&e);
 		tool_fail(&e);
 		buf_free(&b);
 		return;

@@ -80,7 +80,7 @@ heads_of(struct out *out, const struct stat_place *s)
 	size_t i, p;
 
 	if (!parent)
-		opts_bad("out of memory");
+		opts_no_memory();
 	for (i = 0; i < s->cat.n; i = catalog_chunk_end(&s->cat, i)) {
 		if (!s->heads[i].parent.len)
 			continue;

@@ -45,6 +45,17 @@ stat_url(int argc, char **argv, const char *verb)
 	return argv[optind];
 }
 
+const char *
+stat_only_url(int argc, char **argv, const char *verb)
+{
+	const char *url = stat_url(argc, argv, verb);
+
+	if (optind + 1 < argc)
+		opts_bad("'%.60s': kvstat %s takes one store, and no names", argv[optind + 1],
+			verb);
+	return url;
+}
+
 uint64_t
 stat_depth(const struct cat_head *h)
 {

@@ -14,8 +14,9 @@ struct stat_place {
 int stat_open(struct stat_place *s, const char *url, const struct select *sel, int heads);
 void stat_close(struct stat_place *s);
 
-/* The store operand: exactly one, or usage. */
+/* The store operand, or usage; and of verbs that take nothing else. */
 const char *stat_url(int argc, char **argv, const char *verb);
+const char *stat_only_url(int argc, char **argv, const char *verb);
 
 /* Ranks of one chunk, folded: what one line of ls shows. */
 struct folded {

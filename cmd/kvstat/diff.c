@@ -21,7 +21,7 @@ static const struct usage usage = {
 	"of another size (!), from the listings alone. Exit status 1 if they differ.",
 	options,
 	"  kvstat diff ./a s3://bucket/a\n"
-	"  kvstat diff -o name redis://cache s3://b/kv | kvget redis://cache --names-from - \\\n"
+	"  kvstat diff -o name redis://h s3://b/kv | kvget redis://h --names-from - \\\n"
 	"      --fill s3://b/kv",
 	"kvstat(1)",
 };

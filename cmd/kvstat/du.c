@@ -93,7 +93,7 @@ find(struct sums *t, const char *what)
 			return &t->v[i];
 	v = realloc(t->v, (t->n + 1) * sizeof(*v));
 	if (!v)
-		opts_bad("out of memory");
+		opts_no_memory();
 	t->v = v;
 	v += t->n++;
 	memset(v, 0, sizeof(*v));
@@ -190,7 +190,7 @@ verb_du(int argc, char **argv)
 			opts_bad("--by '%.20s': model, dtype, tenant, tp, rank or age", opts_arg);
 		by = "mdtpra"[i];
 	}
-	if (stat_open(&s, stat_url(argc, argv, "du"), &sel, 0) < 0)
+	if (stat_open(&s, stat_only_url(argc, argv, "du"), &sel, 0) < 0)
 		return;
 	add_up(&t, &s.cat, by, now);
 	print(&t, &s.cat, now);

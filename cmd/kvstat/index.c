@@ -35,7 +35,7 @@ static const struct usage usage = {
 	options,
 	"  kvstat index rebuild s3://bucket/kv\n"
 	"  kvstat index import s3://bucket/kv --log rgw ops.log\n"
-	"  kvstat index export ./store | kvstat index import ./store --index redis://cache",
+	"  kvstat index export ./kv | kvstat index import ./kv --index redis://cache",
 	"kvstat(1)",
 };
 
@@ -325,8 +325,10 @@ import_file(struct import *im, const char *name, struct err *e)
 	ssize_t n;
 	int rc = 0;
 
-	if (!f)
-		return err_sys(e, "open '%s'", name);
+	if (!f) {
+		err_sys(e, "open '%s'", name);
+		return err_named(e);
+	}
 	while (rc == 0 && (n = getline(&line, &size, f)) > 0) {
 		rc = import_add(im, line, (size_t)n, e);
 		if (rc == 0 && stop_asked())
@@ -406,7 +408,7 @@ void
 verb_index(int argc, char **argv)
 {
 	struct select all;
-	const char *what, *url;
+	const char *what;
 	struct err e;
 	int c;
 
@@ -417,15 +419,15 @@ verb_index(int argc, char **argv)
 	if (optind >= argc)
 		opts_bad("kvstat index rebuild, verify, export or import?");
 	what = argv[optind++];
-	url = stat_url(argc, argv, "index");
 	if (!strcmp(what, "rebuild"))
-		rebuild(url, &all);
+		rebuild(stat_only_url(argc, argv, "index rebuild"), &all);
 	else if (!strcmp(what, "verify"))
-		verify(url, &all);
+		verify(stat_only_url(argc, argv, "index verify"), &all);
 	else if (!strcmp(what, "export"))
-		export_all(url);
+		export_all(stat_only_url(argc, argv, "index export"));
 	else if (!strcmp(what, "import"))
-		import_all(url, argv + optind + 1, argc - optind - 1);
+		import_all(stat_url(argc, argv, "index import"), argv + optind + 1,
+			argc - optind - 1);
 	else
 		opts_bad("kvstat index '%.40s': rebuild, verify, export or import", what);
 }

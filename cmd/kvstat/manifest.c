@@ -171,8 +171,8 @@ load(struct check *c, const char *file, int may_lack, struct err *e)
 		rc = 0;
 	if (rc == 0)
 		rc = manifest_parse(&c->m, b.p, b.len, e);
-	else if (e->kind == ERR_ABSENT)
-		e->kind = ERR_USAGE;
+	else
+		err_named(e);
 	buf_free(&b);
 	return rc;
 }

@@ -49,8 +49,8 @@ static const struct usage usage = {
 	options,
 	"  kvstat sim trace.jsonl --policy lru --capacity 10000 --json\n"
 	"  kvstat sim lookup_hashes/*.jsonl --sweep 16G..1T --policy all --plot curve.gp\n"
-	"  kvstat sim --gen docqa,docs=10,len=20000,repeat=3 --model llama-3.1-70b "
-	"--tier ram=20G,lru --tier s3=2TB,cost",
+	"  kvstat sim --gen docqa,docs=10,len=20000,repeat=3 --model llama-3.1-70b \\\n"
+	"      --tier ram=20G,lru --tier s3=2TB,cost",
 	"kvstat-sim(1)",
 };
 

@@ -245,7 +245,7 @@ run(struct stat_place *s, uint64_t k, uint64_t n, int quick, int all)
 	char size[NUM_TEXT], time[NUM_TEXT], json[200];
 
 	if (!order)
-		opts_bad("out of memory");
+		opts_no_memory();
 	for (i = 0; i < s->cat.n; i++)
 		if (in_subset(&s->cat.rows[i].hash, k, n))
 			order[count++] = i;

@@ -94,6 +94,14 @@ err_in(struct err *e, const char *fmt, ...)
 }
 
 int
+err_named(struct err *e)
+{
+	if (e && e->kind == ERR_ABSENT)
+		e->kind = ERR_USAGE;
+	return -1;
+}
+
+int
 err_status(enum err_kind kind)
 {
 	return kind < ERR_KINDS ? kinds[kind].status : 7;

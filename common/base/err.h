@@ -39,6 +39,10 @@ int err_sys(struct err *e, const char *fmt, ...)
 int err_in(struct err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* e is about something that was named, and had to be there: absent is wrong usage then, and
+ * no answer. Always returns -1. */
+int err_named(struct err *e);
+
 /* Kind of an errno value: ENOSPC is failed, EACCES refused, ENOENT absent. */
 enum err_kind err_kind_of(int sys);
 

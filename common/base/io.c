@@ -205,8 +205,10 @@ io_replace(const char *path, const void *p, size_t n, mode_t mode, struct err *e
 	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", path) >= (int)sizeof(tmp))
 		return err_set(e, ERR_USAGE, "write '%s': path too long", path);
 	fd = mkostemp(tmp, O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, "create '%s'", tmp);
+	if (fd < 0) {
+		err_sys(e, "create '%s'", path);
+		return err_named(e);
+	}
 	if (io_write(fd, p, n, e) < 0) {
 		err_in(e, "'%s'", tmp);
 		goto unlink_tmp;
@@ -240,8 +242,10 @@ io_mkdirs(const char *path, mode_t mode, struct err *e)
 		if (part[i] != '/' && part[i] != 0)
 			continue;
 		part[i] = 0;
-		if (mkdir(part, mode) < 0 && errno != EEXIST)
-			return err_sys(e, "mkdir '%s'", part);
+		if (mkdir(part, mode) < 0 && errno != EEXIST) {
+			err_sys(e, "mkdir '%s'", part);
+			return err_named(e);
+		}
 		part[i] = path[i];
 	}
 	return 0;

@@ -245,6 +245,10 @@ conf_store_url(const struct conf *c, const char *text, struct err *e)
 	char name[128];
 	size_t n, cut;
 
+	if (!strcmp(text, "-")) {
+		err_set(e, ERR_USAGE, "'-': standard input and output are no store");
+		return NULL;
+	}
 	if (*text != '@')
 		return strdup(text);
 	n = strcspn(text + 1, "/?");
@@ -329,8 +333,10 @@ secret_file(const char *path, int private_dir, struct buf *out, struct err *e)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		return err_sys(e, "secret file '%s'", path);
+	if (stat(path, &st) < 0) {
+		err_sys(e, "secret file '%s'", path);
+		return err_named(e);
+	}
 	if (!private_dir && (st.st_mode & (S_IROTH | S_IWOTH)))
 		return err_set(e, ERR_REFUSED, "secret file '%s': everyone may read it; "
 			"use chmod 600", path);

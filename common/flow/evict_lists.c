@@ -27,11 +27,8 @@ each_line(struct lines *l, struct err *e)
 	size_t n;
 	int rc = 0;
 
-	if (io_slurp(l->file, &b, FILE_MAX, e) < 0) {
-		if (e->kind == ERR_ABSENT)
-			e->kind = ERR_USAGE;
-		return -1;
-	}
+	if (io_slurp(l->file, &b, FILE_MAX, e) < 0)
+		return err_named(e);
 	if (!buf_text(&b)) {
 		buf_free(&b);
 		return err_set(e, ERR_FAILED, "'%s': out of memory", l->file);

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/near.h"
 #include "store/ops.h"
 
 /* The whole registry. */
@@ -20,6 +21,20 @@ find(const char *scheme)
 	return NULL;
 }
 
+static int
+no_such_kind(const char *safe, const char *scheme, struct err *e)
+{
+	struct near n = { .word = scheme };
+	size_t i, k;
+
+	for (i = 0; i < sizeof(stores) / sizeof(*stores); i++)
+		for (k = 0; stores[i]->schemes[k]; k++)
+			near_offer(&n, stores[i]->schemes[k]);
+	return err_set(e, ERR_USAGE, "store '%s': no such kind of store as '%s:'; %s%s%s", safe,
+		scheme, n.best ? "is '" : "kvurl(7) lists them", n.best ? n.best : "",
+		n.best ? ":' meant?" : "");
+}
+
 int
 store_open(struct store **out, const char *url, const struct store_opts *o, struct err *e)
 {
@@ -34,8 +49,7 @@ store_open(struct store **out, const char *url, const struct store_opts *o, stru
 		return -1;
 	ops = find(u->scheme);
 	if (!ops) {
-		err_set(e, ERR_USAGE, "store '%s': no such kind of store as '%s:'", safe,
-			u->scheme);
+		no_such_kind(safe, u->scheme, e);
 		goto free_u;
 	}
 	if (ops->open(out, u, o ? o : &defaults, e) < 0) {

@@ -67,8 +67,10 @@ trace_read(struct trace *t, const char *path, struct err *e)
 	size_t number = 0;
 	int r;
 
-	if (fd < 0)
-		return err_sys(e, "open '%s'", path);
+	if (fd < 0) {
+		err_sys(e, "open '%s'", path);
+		return err_named(e);
+	}
 	r = read_all(t, fd, &b, &number, e);
 	if (r < 0)
 		err_in(e, "%s:%zu", path, number);

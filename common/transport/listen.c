@@ -254,7 +254,7 @@ listen_unix(struct listener *l, const struct conn_addr *a, struct err *e)
 		if (e && e->sys == EADDRINUSE)
 			e->kind = ERR_TEMP;
 		close(fd);
-		return -1;
+		return err_named(e);
 	}
 	memcpy(l->path, a->path, sizeof(l->path));
 	if (add_socket(l, fd, e) == 0)

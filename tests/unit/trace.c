@@ -149,7 +149,7 @@ files(void **state)
 	trace_close(&t);
 	assert_int_equal(trace_open(&t, &e), 0);
 	assert_int_equal(trace_read(&t, "/nonexistent/trace", &e), -1);
-	assert_int_equal(e.kind, ERR_ABSENT);
+	assert_int_equal(e.kind, ERR_USAGE);
 	trace_close(&t);
 	unlink(path);
 }
