@@ -114,4 +114,35 @@ if command -v xxhsum >/dev/null && command -v python3 >/dev/null; then
 else
 	skip 'forged headers need xxhsum and python3'
 fi
+# what is no chunk, and what may not be read: told, and the rest goes on; nothing hangs
+cp -r "$tmp/s" "$tmp/odd"
+odd=$tmp/odd/tiny/bf16-tp1-r0
+hash() { printf '%02d%062d' "$1" "$1"; }
+object() { mkdir -p "$odd/$1"; echo "$odd/$1/$(hash "$1").kv.safetensors"; }
+mkfifo "$tmp/odd/fifo" "$(object 10)"
+ln -s loop "$tmp/odd/loop"
+ln -s /dev/zero "$(object 11)"
+mkdir "$(object 12)"
+: >"$(object 13)"
+printf x >"$tmp/odd/new
+line"
+mkdir -m 0 "$tmp/odd/lost+found"
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent timeout 20 "$@"; }
+if [ "$(id -u)" = 0 ] && as_nobody true 2>/dev/null && chmod 755 "$tmp" && as_nobody "$KVTOOLS_OUT/kvstat" --version >/dev/null 2>&1; then
+	printf x >"$(object 14)"
+	chmod 0 "$(object 14)"
+	as_nobody "$KVTOOLS_OUT/kvstat" verify -o tsv "$tmp/odd" >"$tmp/out" 2>"$tmp/err"
+	is 'verify names both that are wrong' "$? $(cut -f 1,2 "$tmp/out" | tr '\t\n' '  ')" "4 $(hash 13) truncated $(hash 14) unreadable "
+	is 'and counts the others' "$(sed 's/,.*//; s/.*: //' "$tmp/err")" '16 good'
+	as_nobody "$KVTOOLS_OUT/kvstat" ls -l "$tmp/odd" >"$tmp/out" 2>"$tmp/err"
+	is 'ls -l has all' "$? $(wc -l <"$tmp/out")" '6 18'
+	ok 'and says of what it could not read' grep -q '1 header cannot be read' "$tmp/err"
+	chmod 777 "$tmp"
+	as_nobody "$KVTOOLS_OUT/kvstat" verify -o tsv "$tmp/odd" --manifest "$tmp/sums" --update >"$tmp/out" 2>/dev/null
+	is 'a manifest leaves out what cannot be read or named' "$? $(cut -f 2 "$tmp/out" | sort | uniq -c | tr -s ' \n' ' ')" '6  17 new 2 unreadable '
+	as_nobody "$KVTOOLS_OUT/kvget" -q --keep-going "$tmp/odd" >"$tmp/out" 2>/dev/null
+	is 'kvget --keep-going has all that is good' "$(kvstat verify "$tmp/out" 2>&1 | sed 's/,.*//')" 'kvstat: 16 good chunks'
+else
+	skip 'not root, or no setpriv'
+fi
 finish

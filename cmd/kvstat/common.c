@@ -9,6 +9,26 @@
 #include "out.h"
 #include "tool.h"
 
+/* Headers that cannot be read are shown as damaged, and told. */
+static void
+tell_unreadable(const struct stat_place *s)
+{
+	enum err_kind state, worst = ERR_NONE;
+	size_t i, n = 0;
+
+	for (i = 0; s->heads && i < s->cat.n; i++) {
+		state = s->heads[i].state;
+		if (!state || state == ERR_ABSENT || state == ERR_CORRUPT)
+			continue;
+		worst = err_worst(worst, state);
+		n++;
+	}
+	if (!n)
+		return;
+	tool_warn("%zu header%s cannot be read; kvstat verify says why", n, n == 1 ? "" : "s");
+	tool_mark(worst);
+}
+
 int
 stat_open(struct stat_place *s, const char *url, const struct select *sel, int heads)
 {
@@ -25,6 +45,7 @@ stat_open(struct stat_place *s, const char *url, const struct select *sel, int h
 		stat_close(s);
 		return -1;
 	}
+	tell_unreadable(s);
 	s->place.quiet = 1;
 	return 0;
 }

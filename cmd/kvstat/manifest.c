@@ -117,6 +117,27 @@ judge(struct check *c, const char *name, uint64_t size, const struct digest128 *
 }
 
 static int
+gone(struct check *c)
+{
+	c->gone++;
+	return 0;
+}
+
+/* It is still there: what the manifest says of it stays. */
+static int
+unreadable(struct check *c, const char *name, enum err_kind kind)
+{
+	struct manifest_entry *m = manifest_find(&c->m, name);
+
+	if (m)
+		m->seen = 1;
+	c->bad++;
+	tool_mark(kind);
+	row(c, name, "unreadable", 0);
+	return 0;
+}
+
+static int
 check_one(void *ctx, size_t i, struct err *e)
 {
 	struct check *c = ctx;
@@ -125,12 +146,17 @@ check_one(void *ctx, size_t i, struct err *e)
 	uint64_t size;
 	int rc = sum_object(c->store, name, &size, &sum, e);
 
-	if (rc < 0 && e->kind != ERR_ABSENT)
+	/* one that cannot be read or named does not stand for the others */
+	if (rc < 0 && e->kind != ERR_ABSENT && !err_is_local(e) &&
+	    store_name_check(name, NULL) == 0)
 		return -1;
 	pthread_mutex_lock(&c->lock);
-	if (rc < 0)
-		c->gone++;
-	rc = rc < 0 ? 0 : judge(c, name, size, &sum, e);
+	if (rc == 0)
+		rc = judge(c, name, size, &sum, e);
+	else if (e->kind == ERR_ABSENT)
+		rc = gone(c);
+	else
+		rc = unreadable(c, name, e->kind);
 	pthread_mutex_unlock(&c->lock);
 	return rc;
 }

@@ -107,7 +107,7 @@ keep(struct sink *s, const struct err *why, struct err *e)
 static const char *
 state_of(const struct err *e)
 {
-	return strstr(e->text, "truncated") ? "truncated" :
+	return err_is_local(e) ? "unreadable" : strstr(e->text, "truncated") ? "truncated" :
 		strstr(e->text, "too long") ? "too-long" :
 		strstr(e->text, "another chunk") ? "misnamed" : "corrupt";
 }
@@ -119,7 +119,7 @@ bad(void *ctx, const struct flow_item *it, const struct err *e)
 
 	pthread_mutex_lock(&v->lock);
 	v->bad++;
-	tool_mark(ERR_CORRUPT);
+	tool_mark(err_is_local(e) ? e->kind : ERR_CORRUPT);
 	report(v, v->order[it->index], state_of(e), e->text);
 	pthread_mutex_unlock(&v->lock);
 }
@@ -223,6 +223,10 @@ verify_heads(struct verify *v, struct stat_place *s, size_t n)
 		}
 		if (state == ERR_ABSENT) {
 			v->gone++;
+		} else if (state == ERR_REFUSED || state == ERR_FAILED) {
+			v->bad++;
+			tool_mark(state);
+			report(v, v->order[i], "unreadable", "header");
 		} else if (state) {
 			v->bad++;
 			tool_mark(ERR_CORRUPT);

@@ -102,6 +102,12 @@ err_named(struct err *e)
 }
 
 int
+err_is_local(const struct err *e)
+{
+	return e->sys == EACCES || e->sys == EIO;
+}
+
+int
 err_status(enum err_kind kind)
 {
 	return kind < ERR_KINDS ? kinds[kind].status : 7;

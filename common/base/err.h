@@ -43,6 +43,10 @@ int err_in(struct err *e, const char *fmt, ...)
  * no answer. Always returns -1. */
 int err_named(struct err *e);
 
+/* Is e of one object alone, and says nothing of those beside it? No permission to read it
+ * (EACCES), a bad sector (EIO). */
+int err_is_local(const struct err *e);
+
 /* Kind of an errno value: ENOSPC is failed, EACCES refused, ENOENT absent. */
 enum err_kind err_kind_of(int sys);
 

@@ -122,7 +122,8 @@ struct cat_head {
 };
 
 /* Read the 4 KiB headers of all rows, in parallel, seals checked; heads[i] belongs to rows[i],
- * to be freed. Bad ones have their state; vanished ones ERR_ABSENT. What the listing brought is
+ * to be freed. Bad ones have their state; vanished ones ERR_ABSENT, those that
+ * cannot be read (err_is_local()) what is said of them. What the listing brought is
  * not read again; c->brought may be handed on. */
 int catalog_heads(struct catalog *c, struct place *p, unsigned jobs,
 	struct cat_head **heads, struct err *e);

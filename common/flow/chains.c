@@ -118,7 +118,7 @@ read_batch(void *ctx, size_t batch, struct err *e)
 			continue;
 		h->v[i].state = (unsigned char)why.kind;
 		/* bad data and vanished objects are states; an unreachable store is the end */
-		if (why.kind != ERR_CORRUPT && why.kind != ERR_ABSENT) {
+		if (why.kind != ERR_CORRUPT && why.kind != ERR_ABSENT && !err_is_local(&why)) {
 			if (e)
 				*e = why;
 			rc = -1;

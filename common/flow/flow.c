@@ -159,7 +159,8 @@ excused(struct run *r, const struct flow_item *it, const struct err *e)
 		atomic_fetch_add(&r->o->stats->vanished, 1);
 		return 1;
 	}
-	if (!r->o->keep_going || (e->kind != ERR_CORRUPT && e->kind != ERR_USAGE))
+	if (!r->o->keep_going || (e->kind != ERR_CORRUPT && e->kind != ERR_USAGE &&
+	    !err_is_local(e)))
 		return 0;
 	atomic_fetch_add(&r->o->stats->failed, 1);
 	if (r->o->failed) {

@@ -64,6 +64,12 @@ visit_head(struct walk *w, int dir, const char *leaf, struct store_item *it)
 	return 0;
 }
 
+static int
+cannot_open(const struct walk *w, struct err *e)
+{
+	return err_sys(e, "%s: open '%s'", store_url(w->s), w->path);
+}
+
 /* 0 go on, 1 enough, -1 failed */
 static int
 visit_file(struct walk *w, int dir, const char *leaf, struct err *e)
@@ -90,7 +96,7 @@ visit_dir(struct walk *w, int dir, const char *leaf, size_t len, int depth, stru
 	struct store_item it = { .name = w->path, .dir = 1, .ttl_s = -1, .hits = -1 };
 	int fd;
 
-	if (*leaf == '.')
+	if (*leaf == '.' || !strcmp(w->path, "lost+found"))	/* a file system's own */
 		return 0;
 	w->path[len++] = '/';
 	w->path[len] = 0;
@@ -100,7 +106,7 @@ visit_dir(struct walk *w, int dir, const char *leaf, size_t len, int depth, stru
 		return err_set(e, ERR_USAGE, "'%s': directories nested too deep", w->path);
 	fd = openat(dir, leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
-		return errno == ENOENT || errno == ELOOP ? 0 : err_sys(e, "open '%s'", w->path);
+		return errno == ENOENT || errno == ELOOP ? 0 : cannot_open(w, e);
 	return walk_dir(w, fd, len, depth + 1, e);
 }
 
@@ -172,7 +178,7 @@ walk_from_prefix(struct walk *w, struct err *e)
 		return err_set(e, ERR_REFUSED, "prefix '%.100s': not inside the store", w->want);
 	fd = openat(file_dir_fd(w->s), len ? w->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, "open '%s'", w->path);
+		return errno == ENOENT || errno == ENOTDIR ? 0 : cannot_open(w, e);
 	rc = walk_dir(w, fd, len, 0, e);
 	return rc < 0 ? -1 : 0;
 }
