@@ -1,4 +1,3 @@
-#include <endian.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -23,15 +22,6 @@ struct line {
 	uint64_t elements, element_size;	/* of shapes and dtypes */
 	enum { NO_KEYS, MOONCAKE, LMCACHE, OURS } kind;
 };
-
-static inline uint64_t
-eight(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
 
 static inline void
 space(struct line *l)
@@ -70,7 +60,7 @@ text(struct line *l, const char **s, size_t *n)
 		return -1;
 	*s = l->p;
 	while (l->p < l->end) {
-		uint64_t v = eight(l->p), stop = equal(v, '"') | equal(v, '\\');
+		uint64_t v = get_le64(l->p), stop = equal(v, '"') | equal(v, '\\');
 
 		l->p += stop ? __builtin_ctzll(stop) / 8 : 8;
 		if (!stop || l->p >= l->end)
@@ -113,7 +103,7 @@ whole(struct line *l, uint64_t *out)
 	int n;
 
 	space(l);
-	n = digits(eight(l->p), out);
+	n = digits(get_le64(l->p), out);
 	if (n) {
 		l->p += n;
 		return l->p <= l->end ? 0 : -1;
@@ -209,7 +199,7 @@ key_run(struct line *l, struct err *e)
 	while (l->end - l->p >= 10) {
 		uint64_t name;
 		uint32_t id;
-		int n = digits(eight(l->p), &name);
+		int n = digits(get_le64(l->p), &name);
 
 		if (!n || l->p[n] != ',' || l->p[n + 1] != ' ')
 			return 0;
