@@ -63,14 +63,14 @@ chunk_take_u64(const char *s, size_t n, uint64_t *out)
 }
 
 int
-chunk_take_list(const char *s, const char *seps, uint64_t *out, size_t max)
+chunk_take_list(const char *s, char sep, uint64_t *out, size_t max)
 {
 	size_t n = 0, k;
 
 	for (;; s += k + 1) {
 		for (k = 0; s[k] >= '0' && s[k] <= '9'; k++)
 			;
-		if ((s[k] && !strchr(seps, s[k])) || n == max ||
+		if ((s[k] && s[k] != sep) || n == max ||
 		    chunk_take_u64(s, k, &out[n++]) < 0)
 			return -1;
 		if (!s[k])
@@ -88,7 +88,7 @@ chunk_take_parts(struct chunk_head *h, const char *s, size_t n)
 	for (i = 0; i < n; i++)
 		count += s[i] == ',';
 	h->parts = calloc(count, sizeof(*h->parts));
-	if (copy && h->parts && chunk_take_list(copy, ",", h->parts, count) == (int)count) {
+	if (copy && h->parts && chunk_take_list(copy, ',', h->parts, count) == (int)count) {
 		h->n_parts = count;
 		rc = 0;
 	}
@@ -96,20 +96,28 @@ chunk_take_parts(struct chunk_head *h, const char *s, size_t n)
 	return rc;
 }
 
+/* Digits up to stop, and behind it. */
+static int
+take_until(const char **s, char stop, uint32_t *out)
+{
+	size_t n = 0;
+	uint64_t v;
+
+	while ((*s)[n] >= '0' && (*s)[n] <= '9')
+		n++;
+	if ((*s)[n] != stop || chunk_take_u64(*s, n, &v) < 0 || v > UINT32_MAX)
+		return -1;
+	*out = (uint32_t)v;
+	*s += n + 1;
+	return 0;
+}
+
 int
 chunk_take_span(const char *text, uint32_t *count_first_total)
 {
-	uint64_t v[3];
-	size_t colon = strcspn(text, ":"), slash = strcspn(text, "/");
-
-	if (!text[colon] || !text[slash] || slash < colon ||
-	    chunk_take_list(text, ":/", v, 3) != 3 ||
-	    v[0] > UINT32_MAX || v[1] > UINT32_MAX || v[2] > UINT32_MAX)
-		return -1;
-	count_first_total[0] = (uint32_t)v[1];
-	count_first_total[1] = (uint32_t)v[0];
-	count_first_total[2] = (uint32_t)v[2];
-	return 0;
+	return take_until(&text, ':', &count_first_total[1]) < 0 ||
+		take_until(&text, '/', &count_first_total[0]) < 0 ||
+		take_until(&text, 0, &count_first_total[2]) < 0 ? -1 : 0;
 }
 
 void

@@ -27,8 +27,8 @@ extern const char *const chunk_records[4];
 
 /* Values from the texts of a header; -1: not canonical, or too large. */
 int chunk_take_u64(const char *s, size_t n, uint64_t *out);	/* n decimal digits */
-/* Numbers with one of seps between two: how many there are, at most max. */
-int chunk_take_list(const char *s, const char *seps, uint64_t *out, size_t max);
+/* Numbers with sep between two: how many there are, at most max. */
+int chunk_take_list(const char *s, char sep, uint64_t *out, size_t max);
 int chunk_take_parts(struct chunk_head *h, const char *s, size_t n);	/* "1,2,3" */
 int chunk_take_span(const char *text, uint32_t *count_first_total);	/* "first:count/total" */
 

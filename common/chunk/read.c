@@ -320,7 +320,7 @@ take_shape(struct reader *r, struct err *e)
 		    d[0] != r->offsets[1] || !*r->shape || !*r->dtype)
 			return err_set(e, ERR_CORRUPT, "chunk: coded payload is no U8 tensor with "
 				"dtype and shape");
-		r->n_dims = chunk_take_list(r->shape, ",", d, 5);
+		r->n_dims = chunk_take_list(r->shape, ',', d, 5);
 	} else if (*r->shape || r->h->n_parts) {
 		return err_set(e, ERR_CORRUPT, "chunk: shape or parts without a codec");
 	}
