@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,6 +30,18 @@ on_signal(int sig)
 	stop_ask(sig);
 }
 
+/* Where one of them is closed, what is opened next would take its place, and a message would end
+ * in a chunk. What stands there instead cannot be read, or written. */
+static void
+keep_standard(void)
+{
+	int fd;
+
+	for (fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			_exit(7);
+}
+
 void
 tool_start(const char *name)
 {
@@ -38,6 +51,7 @@ tool_start(const char *name)
 	size_t i;
 
 	tool_name = name;
+	keep_standard();
 	for (i = 0; i < sizeof(asks) / sizeof(*asks); i++) {
 		struct sigaction old;
 
@@ -119,7 +133,7 @@ tool_end(void)
 		if (errno == EPIPE) {
 			epipe = 1;
 		} else {
-			tool_warn("write to standard output: %s", strerror(errno));
+			tool_warn("write to standard output: %s", strerror(errno ? errno : EIO));
 			tool_mark(ERR_FAILED);
 		}
 	}

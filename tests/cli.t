@@ -142,6 +142,13 @@ is '141: nobody reads the table' "$({ kvstat ls s; echo $? >rc; } | :; cat rc)" 
 { kvget 'gen:tiny?tokens=100000' 2>err; } | head -c 1 >/dev/null
 is 'no word about it' "$(grep -iE 'pipe|write' err)" ''
 
+# standard streams that are closed: nothing takes their places
+ok 'no standard input' sh -c 'kvput new <&- 2>err; [ $? -eq 7 ] && grep -q "Bad file descriptor" err'
+ok 'no standard output' status 7 sh -c 'kvget -q s >&-'
+ok 'no standard output for a table' sh -c 'kvevict s -n --all --min-age 0 >&- 2>err; [ $? -eq 7 ] && ! grep Success err'
+ok 'no standard error' sh -c 'kvget s 2>&- | cmp - t.kv'
+ok 'none of them' sh -c 'rm -rf new; kvput new t.kv <&- >&- 2>&- && kvstat verify -q new && kvget s -O whole.kv <&- >&- 2>&- && cmp whole.kv t.kv'
+
 # terminals
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	ok 'a stream to a terminal is refused' sh -c "script -qec 'kvget s; echo status \$?' /dev/null </dev/null | grep -q 'status 2'"
