@@ -311,7 +311,8 @@ run(void)
 		opts_bad("--chain, --limit and --sort need a store, not a stream");
 	if (filter)
 		from = copy_source(o.from[0]);
-	else if (pick_open_tiers(tiers, &n, o.from, o.n_from, &o.store, o.geometry, &e) < 0 ||
+	else if (pick_open_tiers(tiers, &n, o.from, o.n_from, o.fill, &o.store, o.geometry,
+	    &e) < 0 ||
 	    pick_chunks(&picked, tiers, n, &o.sel, &o.pick, &e) < 0 ||
 	    source_place(&from, tiers, &picked.cat, picked.order, picked.n, &fallen, &e) < 0)
 		tool_fail(&e);

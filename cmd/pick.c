@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,7 @@ pick_open(struct place *p, const char *url, const struct store_opts *o, const ch
 }
 
 int
-pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls,
+pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls, const char *fill,
 	const struct store_opts *o, const char *geometry, struct err *e)
 {
 	size_t i;
@@ -59,7 +60,11 @@ pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls,
 			urls[(*n)++] = urls[i];
 			continue;
 		}
-		if (e->kind != ERR_TEMP || (i == n_urls - 1 && !*n))
+		if (i == n_urls - 1 && !*n)
+			return -1;
+		if (e->sys == ENOENT && fill && !strcmp(urls[i], fill))
+			continue;
+		if (e->kind != ERR_TEMP)
 			return -1;
 		tool_warn("%s; tier left out", e->text);
 	}

@@ -34,8 +34,9 @@ int pick_open(struct place *p, const char *url, const struct store_opts *o, cons
 	struct err *e);
 
 /* Stores in order, as tiers: p[0..*n). One that is down is told, and left out, of urls too, if
- * another is left. -1 with e otherwise. */
-int pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls,
+ * another is left; so is, silently, fill (or NULL), which is made when it is filled. -1 with e
+ * otherwise. */
+int pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls, const char *fill,
 	const struct store_opts *o, const char *geometry, struct err *e);
 
 /* Names that are absent or ambiguous, and broken chains, have been told (tool_fail) and what

@@ -18,6 +18,7 @@ ok 'and that is said' grep -q '3 chunks came from a lower tier' err
 ok 'without the next it is refused' sh -c 'kvget -q hot >/dev/null; test $? = 4'
 ok '--fill with -O: both' sh -c 'kvget -q --from cold --fill warm -O w.kv && cmp w.kv a.kv && kvstat diff -q cold warm'
 ok '--fill again moves nothing' sh -c 'kvget --json --from cold --fill warm 2>&1 | grep -q "\"chunks\":0.*\"skipped\":8"'
+ok 'a tier that is filled need not be there yet' sh -c 'kvget -q --from fresh --from cold --fill fresh && kvstat diff -q cold fresh'
 ok '--limit stops in time' sh -c 'kvget -q cold --limit 600K | kvput -q lim && test $(kvstat ls -o name lim | wc -l) = 2'
 ok '--sort newest works' sh -c 'kvget -q cold --sort newest --limit 300K | kvput -q new && test $(kvstat ls -o name new | wc -l) = 1'
 ok '--sort hits without counts is 2' sh -c 'kvget -q cold --sort hits >/dev/null 2>err; test $? = 2 && grep -q "nothing here counts uses" err'
