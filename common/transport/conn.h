@@ -60,8 +60,10 @@ int conn_listen(struct listener **out, const struct conn_addr *a, const struct c
 	const char *const *allow, struct err *e);
 /* "tcp://127.0.0.1:41233": as bound, for ready files. */
 const char *listener_name(const struct listener *l);
-/* Next connection that is allowed: 1; 0: none within timeout_s; -1. TLS is not yet up. */
-int listener_accept(struct listener *l, struct conn **out, double timeout_s, struct err *e);
+/* Next connection that is allowed: 1; 0: none within timeout_s, or before the descriptor wake was
+ * readable; -1. TLS is not yet up. */
+int listener_accept(struct listener *l, struct conn **out, int wake, double timeout_s,
+	struct err *e);
 void listener_close(struct listener *l);
 
 /* TLS handshake as o->auth says (CONN_PLAIN: nothing). The dialler is the client. ERR_REFUSED

@@ -346,9 +346,9 @@ accept_one(struct listener *l, int fd, struct conn **out, struct err *e)
 }
 
 int
-listener_accept(struct listener *l, struct conn **out, double timeout_s, struct err *e)
+listener_accept(struct listener *l, struct conn **out, int wake, double timeout_s, struct err *e)
 {
-	struct pollfd p[SOCKETS];
+	struct pollfd p[SOCKETS + 1];
 	double until = clock_mono() + timeout_s;
 	int i, rc;
 
@@ -356,7 +356,8 @@ listener_accept(struct listener *l, struct conn **out, double timeout_s, struct 
 	do {
 		for (i = 0; i < l->n; i++)
 			p[i] = (struct pollfd){ l->fd[i], POLLIN, 0 };
-		rc = poll(p, (nfds_t)l->n, timeout_s < 0.25 ? (int)(timeout_s * 1000) : 250);
+		p[l->n] = (struct pollfd){ wake, POLLIN, 0 };
+		rc = poll(p, (nfds_t)l->n + 1, timeout_s < 0.25 ? (int)(timeout_s * 1000) : 250);
 		if (stop_asked())
 			return err_set(e, ERR_STOPPED, "stopped by a signal");
 		for (i = 0; rc > 0 && i < l->n; i++) {
@@ -365,6 +366,8 @@ listener_accept(struct listener *l, struct conn **out, double timeout_s, struct 
 			if (got != 0)
 				return got;
 		}
+		if (p[l->n].revents)
+			break;
 	} while (clock_mono() < until);
 	return 0;
 }

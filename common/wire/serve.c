@@ -2,7 +2,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "wire/session.h"
@@ -12,6 +13,7 @@ struct wire_door {
 	pthread_cond_t change;
 	struct waiting *waiting;
 	unsigned conns;
+	int wake;		/* an eventfd: a connection is over */
 	const struct wire_serve *serve;
 	const struct conn_opts *opts;
 };
@@ -144,11 +146,13 @@ guest_thread(void *arg)
 {
 	struct guest *g = arg;
 	struct wire_door *d = g->d;
+	uint64_t one = 1;
 
 	receive_guest(d, g->c);
 	free(g);
 	pthread_mutex_lock(&d->lock);
 	d->conns--;
+	(void)!write(d->wake, &one, sizeof(one));
 	pthread_cond_broadcast(&d->change);
 	pthread_mutex_unlock(&d->lock);
 	return NULL;
@@ -186,16 +190,28 @@ admit(struct wire_door *d, struct conn *c)
 	conn_close(c);
 }
 
+/* Has somebody seen enough? What happens from now on wakes the listener. */
+static int
+enough(struct wire_door *d)
+{
+	uint64_t n;
+
+	(void)!read(d->wake, &n, sizeof(n));
+	return d->serve->enough(d->serve->ctx);
+}
+
 int
 wire_serve(const struct wire_serve *s, const struct conn_opts *o, struct err *e)
 {
 	struct wire_door d = { .lock = PTHREAD_MUTEX_INITIALIZER, .serve = s, .opts = o,
-	    .change = PTHREAD_COND_INITIALIZER };
+	    .change = PTHREAD_COND_INITIALIZER, .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	struct conn *c;
 	int rc = 0;
 
-	while (rc >= 0 && !s->enough(s->ctx)) {
-		rc = listener_accept(s->listener, &c, 0.2, e);
+	if (d.wake < 0)
+		return err_sys(e, "listen");
+	while (rc >= 0 && !enough(&d)) {
+		rc = listener_accept(s->listener, &c, d.wake, 0.2, e);
 		if (rc == 1)
 			admit(&d, c);
 		else if (rc < 0 && e->kind == ERR_FAILED && clock_sleep(0.2, e) == 0)
@@ -205,5 +221,6 @@ wire_serve(const struct wire_serve *s, const struct conn_opts *o, struct err *e)
 	while (d.conns)
 		pthread_cond_wait(&d.change, &d.lock);
 	pthread_mutex_unlock(&d.lock);
+	close(d.wake);
 	return rc < 0 ? -1 : 0;
 }

@@ -145,7 +145,7 @@ struct wire_serve {
 	void (*session)(void *ctx, struct conn *c, struct wire_door *door);
 	/* Somebody was turned away, and why. Any thread. May be NULL. */
 	void (*refused)(void *ctx, const char *peer, const struct err *why);
-	/* Asked every second; 1: no more connections. */
+	/* Asked after each session, and several times a second; 1: no more connections. */
 	int (*enough)(void *ctx);
 };
 /* Until enough, or a stop: then sessions are shut, and waited for. */
