@@ -23,7 +23,7 @@ enum { INTO = OPT_FIRST, HAVE, REPLACE, DIRECT, SENDERS, TOKENS, ALGO, CHUNK_TOK
 
 #define RETURN_S 30.0	/* a sender that was cut and retries is waited for */
 #define HAVE_MAX 16
-#define PEER_MEM_DEFAULT (128u << 20)	/* more than a long fast link holds; few blocks stay warm */
+#define PEER_MEM_DEFAULT (96u << 20)	/* more than a long fast link holds; few blocks stay warm */
 
 static const struct opt options[] = {
 	{ INTO, "into", "STORE", "put chunks there instead of writing a stream", "DIR" },
@@ -35,7 +35,7 @@ static const struct opt options[] = {
 	{ ALGO, "algo", "NAME", "hash algorithm of the names for --tokens (default blake3)", NULL },
 	{ CHUNK_TOKENS, "chunk-tokens", "N", "tokens a chunk (default 256)", NULL },
 	{ CHUNK_MAX, "chunk-max", "SIZE", "the largest chunk that is taken", NULL },
-	{ PEER_MEM, "peer-mem", "SIZE", "under way from one sender (default 128M)", NULL },
+	{ PEER_MEM, "peer-mem", "SIZE", "under way from one sender (default 96M)", NULL },
 	{ STALL, "stall-timeout", "TIME", "drop a sender that holds memory and sends nothing "
 		"(default 5m)", NULL },
 	PEER_OPTIONS,

@@ -13,7 +13,7 @@
 
 #define AHEAD 4096	/* chunks in a peer's queue that take no memory */
 #define HEADS 64	/* headers of a place, read together */
-#define HELD ((uint64_t)192 << 20)	/* read ahead of what is acknowledged: more than a receiver
+#define HELD ((uint64_t)128 << 20)	/* read ahead of what is acknowledged: more than a receiver
 					 * grants at once. Few blocks stay warm. */
 
 int
