@@ -158,7 +158,7 @@ know_hits(struct catalog *c, struct place *p, size_t n, const struct pick *how, 
 static int
 costly_heads(const struct catalog *c)
 {
-	return c->n_brought < c->n && c->bytes / c->n <= SMALL;
+	return c->bytes / c->n <= SMALL;
 }
 
 /* All that was selected. */
@@ -329,8 +329,8 @@ pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *
 {
 	int rc;
 
-	if (read_tiers(&out->cat, p, n, s, !how->chain && !how->tokens && how->order == PICK_CHAIN,
-	    e) < 0)
+	if (read_tiers(&out->cat, p, n, s, !how->chain && !how->tokens && !how->whole &&
+	    how->order == PICK_CHAIN, e) < 0)
 		return -1;
 	if (how->order == PICK_HITS && know_hits(&out->cat, p, n, how, e) < 0)
 		return -1;

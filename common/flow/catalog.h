@@ -64,6 +64,7 @@ struct cat_group {		/* what the chunks of a listing share */
 
 struct cat_row {
 	struct key_hash hash;
+	uint8_t tier;		/* which of the places it was listed from; 0 */
 	uint32_t group;		/* index of groups */
 	uint32_t rank;
 	int32_t layer;		/* layerwise objects of other dialects; -1 */
@@ -72,7 +73,6 @@ struct cat_row {
 	uint64_t size;
 	int64_t mtime_s, atime_s;
 	float ttl_s;		/* -1: none */
-	uint8_t tier;		/* which of the places it was listed from; 0 */
 	uint32_t brought;	/* number, from 1 on, of the header that came with the listing */
 };
 #define CAT_NATIVE UINT32_MAX
