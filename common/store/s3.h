@@ -31,7 +31,7 @@ struct s3 {
 	int https, path_style;
 	char *root;		/* path before the key: "/" or "/bucket/", percent-coded */
 	int unsigned_payload;
-	int if_none_match;	/* the server is believed to know conditional puts */
+	_Atomic int if_none_match;	/* the server is believed to know conditional puts */
 	unsigned retries;
 	uint64_t multipart;	/* larger objects go in parts of this size */
 	double lock_age_s;

@@ -20,6 +20,7 @@
 #define NEAR_RECV (4 << 20)
 #define WAKE_MAX (512 << 10)
 #define SEND_PIECE (1 << 20)
+#define SEND_RUNS 8
 
 static int
 on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
@@ -114,6 +115,7 @@ connect_to(struct s3 *s, const char *host, struct err *e)
 	struct s3_conn *c = calloc(1, sizeof(*c));
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	char url[300];
+	long proxy = 0;
 	CURLcode rc;
 
 	if (!c) {
@@ -136,7 +138,8 @@ connect_to(struct s3 *s, const char *host, struct err *e)
 		goto drop;
 	}
 	c->fd = fd;
-	c->tls = s->https;
+	curl_easy_getinfo(c->curl, CURLINFO_HTTP_CONNECTCODE, &proxy);
+	c->tls = s->https || proxy;	/* which may speak it too */
 	c->wake = 1;
 	fit_buffers(fd);
 	return c;
@@ -246,18 +249,32 @@ has_spoken(struct s3_conn *c)
 	return rc != CURLE_AGAIN;
 }
 
-/* Some of n bytes: how many. 0: the server has spoken before all was sent, or closed. */
+/* As much as goes at once: how many bytes, or -1 with errno. TLS takes one run of bytes, and the
+ * same again until it went. */
 static ssize_t
-send_some(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
-	struct err *e)
+push(struct s3_conn *c, struct iovec *v, int n)
 {
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)n };
 	size_t sent = 0;
 	CURLcode rc;
+
+	if (!c->tls)
+		return sendmsg(c->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+	rc = curl_easy_send(c->curl, v->iov_base, v->iov_len, &sent);
+	errno = rc == CURLE_AGAIN ? EAGAIN : EPIPE;
+	return rc == CURLE_OK ? (ssize_t)sent : -1;
+}
+
+/* Some of it: how many bytes. 0: the server has spoken before all was sent, or closed. */
+static ssize_t
+send_some(struct s3_conn *c, struct iovec *v, int n, const struct s3_wait *w, struct err *e)
+{
+	ssize_t sent;
 	int ready;
 
 	if (stop_asked() && !w->finish)
 		return err_set(e, ERR_STOPPED, "stopped by a signal");
-	while ((rc = curl_easy_send(c->curl, p, n, &sent)) == CURLE_AGAIN) {
+	while ((sent = push(c, v, n)) < 0 && (errno == EAGAIN || errno == EINTR)) {
 		ready = wait_for(c, POLLOUT | POLLIN, w, e);
 		if (ready < 0)
 			return -1;
@@ -265,41 +282,49 @@ send_some(struct s3_conn *c, const void *p, size_t n, const struct s3_wait *w,
 			return 0;
 	}
 	/* A server that closes may have said why before. */
-	return rc == CURLE_OK ? (ssize_t)sent : 0;
+	return sent < 0 ? 0 : sent;
 }
 
+/* What follows the first done bytes of a request, up to SEND_PIECE: its runs of bytes, or 0 at the
+ * end. */
 static int
-send_all(struct s3_conn *c, const char *p, size_t n, const struct s3_wait *w, struct err *e)
+gather(struct iovec v[SEND_RUNS], const struct s3_request *r, uint64_t done)
 {
-	while (n > 0) {
-		ssize_t sent = send_some(c, p, n < SEND_PIECE ? n : SEND_PIECE, w, e);
+	size_t head = r->head->len, room = SEND_PIECE, k;
+	struct s3_cursor at;
+	const void *p;
+	int n = 0;
 
-		if (sent <= 0)
-			return sent < 0 ? -1 : 1;
-		p += sent;
-		n -= (size_t)sent;
+	if (done < head)
+		v[n++] = (struct iovec){ r->head->p + done, head - (size_t)done };
+	if (!r->body)
+		return n;
+	s3_cursor_set(&at, r->body, done < head ? 0 : done - head);
+	while (n < SEND_RUNS && room && (k = s3_cursor_next(&at, &p, room)) > 0) {
+		v[n++] = (struct iovec){ (void *)p, k };
+		room -= k;
 	}
-	return 0;
+	return n;
 }
 
 int
 s3_conn_request(struct s3_conn *c, const struct s3_request *r, struct err *e)
 {
-	struct s3_cursor at;
-	const void *p;
-	size_t n;
-	int rc;
+	struct iovec v[SEND_RUNS];
+	uint64_t done = 0;
+	ssize_t sent;
+	int n;
 
-	rc = send_all(c, r->head->p, r->head->len, r->wait, e);
-	if (!r->body)
-		return rc;
-	s3_cursor_set(&at, r->body, 0);
-	while (rc == 0 && (n = s3_cursor_next(&at, &p, SEND_PIECE)) > 0) {
-		rc = limit_take(r->limit, n, e);
-		if (rc == 0)
-			rc = send_all(c, p, n, r->wait, e);
+	while ((n = gather(v, r, done)) > 0) {
+		sent = send_some(c, v, n, r->wait, e);
+		if (sent <= 0)
+			return sent < 0 ? -1 : 1;
+		done += (uint64_t)sent;
+		if (limit_take(r->limit, (size_t)sent, e) < 0)
+			return -1;
 	}
-	return rc;
+	c->asked = 1;
+	return 0;
 }
 
 ssize_t
@@ -310,6 +335,13 @@ s3_conn_recv(struct s3_conn *c, void *p, size_t n, const struct s3_wait *w, stru
 
 	if (stop_asked() && !w->finish)
 		return err_set(e, ERR_STOPPED, "stopped by a signal");
+	/* No answer is there at once. */
+	if (c->asked && !c->tls) {
+		wake_at(c, 1);
+		if (wait_for(c, POLLIN, w, e) < 0)
+			return -1;
+	}
+	c->asked = 0;
 	while ((rc = curl_easy_recv(c->curl, p, n, &got)) == CURLE_AGAIN) {
 		wake_at(c, w->all ? n : 1);
 		if (wait_for(c, POLLIN, w, e) < 0)

@@ -25,6 +25,7 @@ struct s3_conn {
 	int reused;		/* it has carried a request before */
 	int tls;
 	int wake;		/* SO_RCVLOWAT */
+	int asked;		/* a request went out, nothing came since */
 	char host[256];
 	char buf[S3_CONN_BUF];	/* received and not yet taken: [from, to) */
 	size_t from, to;
