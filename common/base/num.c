@@ -233,8 +233,10 @@ num_duration_text(char out[NUM_TEXT], double s)
 {
 	uint64_t t = s > 0 ? (uint64_t)s : 0;
 
-	if (s < 0.0995)
-		snprintf(out, NUM_TEXT, "%.1fms", s > 0 ? s * 1000 : 0);
+	if (s <= 0)
+		strcpy(out, "0s");
+	else if (s < 0.0995)
+		snprintf(out, NUM_TEXT, "%.1fms", s * 1000);
 	else if (s < 10)
 		snprintf(out, NUM_TEXT, "%.1fs", s);
 	else if (t < 60)
