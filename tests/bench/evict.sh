@@ -3,11 +3,13 @@
 # of a server in memory (s3mem.c: the client is the limit) and of a Ceph gateway (which is the
 # limit itself), each with a bucket of its own that is filled again before each run.
 #   FILES=1000000 OBJECTS=100000 RGW_OBJECTS=100000 RUNS=1 evict.sh		full size
+#   PARTS='files memory gateway'	which of them
 set -eu
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=$(cd "${0%/*}/../server" && pwd)
 : "${FILES:=200000}" "${OBJECTS:=20000}" "${RGW_OBJECTS:=3000}" "${RUNS:=3}"
+: "${PARTS:=files memory gateway}"
 PATH=$PATH:/usr/sbin
 trap '"$server/radosgw.sh" stop "$tmp/g"; rm -rf "$tmp"' EXIT
 
@@ -48,30 +50,45 @@ clear_objects() {
 	esac
 }
 
-# CLIENTS of one kind, all filled before each round
+# Microseconds of processor time that the gateway and its OSD have had.
+server_us() {
+	[ -e "$tmp/g/run/osd.pid" ] || { echo 0; return; }
+	awk '{ sum += $14 + $15 } END { print sum * 10000 }' \
+		"/proc/$(cat "$tmp/g/run/osd.pid")/stat" "/proc/$(cat "$tmp/g/run/rgw.pid")/stat"
+}
+
+# CLIENTS of one kind, filled before each run
 compare() {
 	kind=$1
 	shift
 	for _ in $(seq "$RUNS"); do
 		for c; do
 			fill "$c"
+			us=$(server_us)
 			t=$(date +%s%N)
 			"clear_$kind" "$c"
 			echo $(($(date +%s%N) - t)) >>"$tmp/.$c"
+			echo $(($(server_us) - us)) >>"$tmp/.$c.server"
 		done
 	done
 	ours=$(median "$tmp/.kvevict")
 	for c; do
-		awk -v c="$c" -v t="$(median "$tmp/.$c")" -v o="$ours" -v n="$N" 'BEGIN {
-			printf "  %-8s %8.3f s %9.0f/s  %5.2f x\n", c, t / 1e9, n / t * 1e9, t / o }'
-		rm "$tmp/.$c"
+		awk -v c="$c" -v t="$(median "$tmp/.$c")" -v o="$ours" -v n="$N" \
+			-v s="$(median "$tmp/.$c.server")" 'BEGIN {
+			printf "  %-8s %8.3f s %9.0f/s  %5.2f x", c, t / 1e9, n / t * 1e9, t / o
+			printf (s > 0 ? "  server %.0f us each\n" : "\n"), s / n }'
+		rm "$tmp/.$c" "$tmp/.$c.server"
 	done
 }
 
-echo "$FILES files of one directory"
-N=$FILES
-fill() { make_files "$tmp/$1"; }
-compare files kvevict find rm
+wanted() { case " $PARTS " in *" $1 "*) ;; *) return 1 ;; esac; }
+
+if wanted files; then
+	echo "$FILES files of one directory"
+	N=$FILES
+	fill() { make_files "$tmp/$1"; }
+	compare files kvevict find rm
+fi
 
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
@@ -84,19 +101,22 @@ make_stream() {	# prompts of 16 chunks
 }
 fill() { kvput -q --create-bucket "s3://$1/kv" "$tmp/stream"; }
 
-mkfifo "$tmp/in"
-"${KVTOOLS_OUT:-${0%/*}/../../out}/bench/s3mem" <"$tmp/in" >"$tmp/port" &
-exec 9>"$tmp/in"
-until grep -q port "$tmp/port"; do sleep 0.05; done
-AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
-export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=TESTKEY AWS_SECRET_ACCESS_KEY=testsecret AWS_EC2_METADATA_DISABLED=true
-echo "$OBJECTS objects of a server in memory"
-N=$OBJECTS
-make_stream "$OBJECTS"
-# shellcheck disable=SC2086	# words
-compare objects $clients
-exec 9>&-
+if wanted memory; then
+	mkfifo "$tmp/in"
+	"${KVTOOLS_OUT:-${0%/*}/../../out}/bench/s3mem" <"$tmp/in" >"$tmp/port" &
+	exec 9>"$tmp/in"
+	until grep -q port "$tmp/port"; do sleep 0.05; done
+	AWS_ENDPOINT_URL=http://127.0.0.1:$(cut -d' ' -f2 "$tmp/port")
+	export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=TESTKEY AWS_SECRET_ACCESS_KEY=testsecret AWS_EC2_METADATA_DISABLED=true
+	echo "$OBJECTS objects of a server in memory"
+	N=$OBJECTS
+	make_stream "$OBJECTS"
+	# shellcheck disable=SC2086	# words
+	compare objects $clients
+	exec 9>&-
+fi
 
+wanted gateway || exit 0
 command -v radosgw >/dev/null || { echo 'evict: radosgw not here'; exit 0; }
 RGW_SHARDS=11 "$server/radosgw.sh" start "$tmp/g" >"$tmp/env"
 # shellcheck disable=SC1091

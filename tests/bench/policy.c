@@ -7,7 +7,8 @@
 
 #include "policy/plan.h"
 
-/* policy access NAME: references a second on a Zipf-like stream, keys hashed and dense.
+/* policy access NAME: references a second on a Zipf-like stream, keys hashed and dense, one by one
+ * and whole requests at once.
  * policy plan N [NAME]: plan half the bytes of N entries in chains of 16 away. */
 
 static uint64_t seed = 1;
@@ -28,12 +29,25 @@ now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static uint64_t
+one_by_one(struct policy *p, const struct policy_request *r)
+{
+	uint64_t hits = 0;
+	struct err e;
+
+	policy_begin(p, r, &e);
+	for (uint32_t k = 0; k < r->n; k++)
+		hits += (uint64_t)policy_access(p, k, &e);
+	return hits;
+}
+
 static int
-access_rate(const char *name, uint64_t dense)
+access_rate(const char *name, int dense, int whole)
 {
 	enum { N = 4000000, KEYS = 1 << 18, ROOM = 50000, LEN = 16 };
 	struct policy_options o = { .capacity = ROOM, .dense = dense ? KEYS : 0 };
-	uint64_t *keys = malloc(N * sizeof(*keys)), hits = 0;
+	uint64_t *keys = malloc(N * sizeof(*keys));
+	struct policy_found found = { 0 };
 	struct policy *p;
 	struct err e;
 	double t;
@@ -46,13 +60,14 @@ access_rate(const char *name, uint64_t dense)
 	for (int i = 0; i < N; i += LEN) {
 		struct policy_request r = { .keys = keys + i, .n = LEN, .now_s = i };
 
-		policy_begin(p, &r, &e);
-		for (uint32_t k = 0; k < LEN; k++)
-			hits += (uint64_t)policy_access(p, k, &e);
+		if (whole)
+			policy_replay(p, &r, 0, &found, &e);
+		else
+			found.hits += one_by_one(p, &r);
 	}
 	t = now() - t;
-	printf("%-12s %-7s %6.1f M references/s, %.3f hit\n", name, dense ? "dense" : "hashed",
-		N / t / 1e6, (double)hits / N);
+	printf("%-12s %-7s %-8s %6.1f M references/s, %.3f hit\n", name, dense ? "dense" : "hashed",
+		whole ? "requests" : "", N / t / 1e6, (double)found.hits / N);
 	policy_close(p);
 	free(keys);
 	return 0;
@@ -97,7 +112,8 @@ int
 main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "access"))
-		return access_rate(argv[2], 0) | access_rate(argv[2], 1);
+		return access_rate(argv[2], 0, 0) | access_rate(argv[2], 1, 0) |
+			access_rate(argv[2], 1, 1);
 	if (argc == 4 && !strcmp(argv[1], "plan"))
 		return plan_rate(strtoull(argv[2], NULL, 10), argv[3]);
 	fprintf(stderr, "usage: policy access NAME | policy plan N NAME\n");
