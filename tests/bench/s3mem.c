@@ -282,6 +282,7 @@ handle(struct conn *c, const struct request *r)
 {
 	const char *slash = strchr(r->path + 1, '/');
 	int object = slash && slash[1];
+	static const char uploads[] = "<ListMultipartUploadsResult></ListMultipartUploadsResult>";
 	struct object *o;
 
 	if (!strcmp(r->method, "POST")) {
@@ -297,6 +298,8 @@ handle(struct conn *c, const struct request *r)
 		put(c, r);
 	} else if (object) {
 		get(c, r);
+	} else if (strstr(r->query, "uploads=")) {
+		answer(c, 200, "", uploads, sizeof(uploads) - 1);
 	} else if (!strcmp(r->method, "GET") && !strstr(r->query, "location")) {
 		list(c, r);
 	} else {
