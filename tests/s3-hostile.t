@@ -47,6 +47,15 @@ is 'of nothing else'	"$(grep -c COLD log)" 12
 KVTOOLS_SSE=AES256 kvput -q s3://bucket/sse s
 is 'encryption alone'	"$(grep -c '^PUT .*safetensors 200 AES256$' log)" 10
 
+# stopped within the parts of an upload: it is taken back, though the connections are gone
+: >log
+KVTOOLS_MULTIPART_SIZE=5MiB kvput -q --bwlimit 8MB/s s3://bucket/stopped big &
+until grep -q partNumber log; do sleep 0.1; done
+kill -TERM $!
+wait $!
+is 'a writer that is told to stop dies of that'	$? 143
+is '... and leaves no upload'	"$(grep -c '^POST .*uploads=' log) $(grep -c '^DELETE .*uploadId=.* 204$' log)" '2 2'
+
 # https. After the handshake the server sends session tickets, which nobody reads while a body goes
 # out: they are no answer.
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \

@@ -25,14 +25,17 @@
 static int
 on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un)
 {
-	(void)ctx, (void)dt, (void)dn, (void)ut, (void)un;
-	return stop_asked() != 0;
+	const struct s3_conn *c = ctx;
+
+	(void)dt, (void)dn, (void)ut, (void)un;
+	return stop_asked() && !c->finish;
 }
 
 static void
-set_up(const struct s3 *s, CURL *h, const char *url)
+set_up(const struct s3 *s, struct s3_conn *c, const char *url)
 {
 	const char *ca = aws_ca_bundle(s->aws);
+	CURL *h = c->curl;
 
 	curl_easy_setopt(h, CURLOPT_URL, url);
 	curl_easy_setopt(h, CURLOPT_CONNECT_ONLY, 1L);
@@ -46,6 +49,7 @@ set_up(const struct s3 *s, CURL *h, const char *url)
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, s->connect_ms);
 	curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(h, CURLOPT_XFERINFODATA, c);
 	curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(h, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (ca)
@@ -110,7 +114,7 @@ fit_buffers(int fd)
 }
 
 static struct s3_conn *
-connect_to(struct s3 *s, const char *host, struct err *e)
+connect_to(struct s3 *s, const char *host, int finish, struct err *e)
 {
 	struct s3_conn *c = calloc(1, sizeof(*c));
 	curl_socket_t fd = CURL_SOCKET_BAD;
@@ -122,6 +126,7 @@ connect_to(struct s3 *s, const char *host, struct err *e)
 		err_sys(e, "connection");
 		return NULL;
 	}
+	c->finish = finish;
 	snprintf(c->host, sizeof(c->host), "%s", host);
 	snprintf(url, sizeof(url), "%s://%s/", s->https ? "https" : "http", host);
 	c->curl = curl_easy_init();
@@ -129,7 +134,7 @@ connect_to(struct s3 *s, const char *host, struct err *e)
 		err_set(e, ERR_USAGE, "libcurl will not start: is libcurl.so.4 here?");
 		goto drop;
 	}
-	set_up(s, c->curl, url);
+	set_up(s, c, url);
 	rc = curl_easy_perform(c->curl);
 	if (rc == CURLE_OK)
 		rc = curl_easy_getinfo(c->curl, CURLINFO_ACTIVESOCKET, &fd);
@@ -149,7 +154,7 @@ drop:
 }
 
 struct s3_conn *
-s3_conn_take(struct s3 *s, const char *host, struct err *e)
+s3_conn_take(struct s3 *s, const char *host, int finish, struct err *e)
 {
 	struct s3_conn *c;
 
@@ -162,7 +167,7 @@ s3_conn_take(struct s3 *s, const char *host, struct err *e)
 		s3_conn_drop(c);
 		c = NULL;
 	}
-	return c ? c : connect_to(s, host, e);
+	return c ? c : connect_to(s, host, finish, e);
 }
 
 void
@@ -320,7 +325,7 @@ s3_conn_request(struct s3_conn *c, const struct s3_request *r, struct err *e)
 		if (sent <= 0)
 			return sent < 0 ? -1 : 1;
 		done += (uint64_t)sent;
-		if (limit_take(r->limit, (size_t)sent, e) < 0)
+		if (!r->wait->finish && limit_take(r->limit, (size_t)sent, e) < 0)
 			return -1;
 	}
 	c->asked = 1;

@@ -23,6 +23,7 @@ struct s3_conn {
 	void *curl;
 	int fd;			/* to wait on */
 	int reused;		/* it has carried a request before */
+	int finish;		/* made for such a request */
 	int tls;
 	int wake;		/* SO_RCVLOWAT */
 	int asked;		/* a request went out, nothing came since */
@@ -31,9 +32,9 @@ struct s3_conn {
 	size_t from, to;
 };
 
-/* A connection to the host, a kept one if there is one. ERR_TEMP: unreachable; ERR_REFUSED: TLS
- * failed. NULL on failure. */
-struct s3_conn *s3_conn_take(struct s3 *s, const char *host, struct err *e);
+/* A connection to the host, a kept one if there is one; finish: not to be broken off by a signal.
+ * ERR_TEMP: unreachable; ERR_REFUSED: TLS failed. NULL on failure. */
+struct s3_conn *s3_conn_take(struct s3 *s, const char *host, int finish, struct err *e);
 void s3_conn_put(struct s3 *s, struct s3_conn *c);	/* keep it for another request */
 void s3_conn_drop(struct s3_conn *c);
 void s3_conn_close_all(struct s3 *s);

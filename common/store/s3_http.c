@@ -202,7 +202,7 @@ take_body(struct xfer *x, const char *p, size_t n)
 	struct s3_call *c = x->c;
 	int good = c->status >= 200 && c->status < 300;
 
-	if (limit_take(x->s->limit, n, x->e) < 0)
+	if (!c->finish && limit_take(x->s->limit, n, x->e) < 0)
 		return -1;
 	if (good && c->get)
 		return keep_object(x, p, n);
@@ -461,7 +461,7 @@ exchange(struct xfer *x, const struct s3_send *send)
 
 	do {
 		new_answer(x);
-		x->conn = s3_conn_take(x->s, send->host, x->e);
+		x->conn = s3_conn_take(x->s, send->host, x->c->finish, x->e);
 		if (!x->conn) {
 			x->a->again = x->e->kind == ERR_TEMP;
 			return -1;

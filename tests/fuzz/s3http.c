@@ -14,9 +14,9 @@ static const uint8_t *input;
 static size_t left, piece;
 
 struct s3_conn *
-s3_conn_take(struct s3 *s, const char *host, struct err *e)
+s3_conn_take(struct s3 *s, const char *host, int finish, struct err *e)
 {
-	(void)s, (void)host, (void)e;
+	(void)s, (void)host, (void)finish, (void)e;
 	return calloc(1, sizeof(struct s3_conn));
 }
 
