@@ -4,13 +4,14 @@
 # client, medians of alternating runs; then listings and the first byte.
 #   N8=200 N256=2000 ALL=1 s3.sh     full size, and s3cmd and aws-cli too
 #   PARTS='sink gateway first list'  which of them; SETS='8m 256k' which files
+#   CLIENTS='kv curl' OPS='put get'  on the gateway: these alone (kv is what all are compared with)
 # shellcheck disable=SC2016,SC2317	# commands are for eval
 set -eu
 export TMPDIR="${TMPDIR:-/dev/shm}"	# a disk would be the limit
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=${0%/*}/../server
-: "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}" "${PARTS:=sink gateway first list}" "${SETS:=8m 256k}"
+: "${JOBS:=4}" "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}" "${PARTS:=sink gateway first list}" "${SETS:=8m 256k}"
 PATH=$PATH:/usr/sbin
 for p in nginx radosgw rclone curl aws time; do
 	command -v $p >/dev/null || { echo "s3: $p not here"; exit 0; }
@@ -38,7 +39,8 @@ rc="rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-no-check-bu
 	--s3-disable-checksum --ignore-checksum --no-traverse --no-check-dest --s3-upload-cutoff 64M
 	--transfers 16 --checkers 16 --files-from-raw $tmp/names"
 rclone_() { $rc --s3-endpoint "$AWS_ENDPOINT_URL" copy "$@"; }
-aws_() { /usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3 cp --quiet --recursive "$@"; }
+printf '[default]\ns3 =\n  multipart_threshold = 64MB\n' >"$tmp/aws"
+aws_() { AWS_CONFIG_FILE=$tmp/aws /usr/bin/aws --endpoint-url "$AWS_ENDPOINT_URL" s3 cp --quiet --recursive "$@"; }
 s3cmd_() {
 	s3cmd -q --host "${AWS_ENDPOINT_URL#http://}" --host-bucket "${AWS_ENDPOINT_URL#http://}" --no-ssl \
 		--access_key "$AWS_ACCESS_KEY_ID" --secret_key "$AWS_SECRET_ACCESS_KEY" "$@"
@@ -47,10 +49,10 @@ s3cmd_() {
 # CLIENT put|get SET
 transfer() {
 	case $1-$2 in
-	kv-put) kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
-	kv-get) kvget -q -j 4 --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
-	kv\ -c-get) kvget -q -j 4 --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
-	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j 4 --fill "s3://bucket/$3" "$tmp/$3" ;;
+	kv-put) kvget -q -j "$JOBS" --fill "s3://bucket/$3" "$tmp/$3" ;;
+	kv-get) kvget -q -j "$JOBS" --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -c-get) kvget -q -j "$JOBS" --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j "$JOBS" --fill "s3://bucket/$3" "$tmp/$3" ;;
 	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
 	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
@@ -98,6 +100,7 @@ contest() {
 
 others=''
 [ -z "$ALL" ] || others='aws s3cmd'
+: "${OPS:=put get}" "${CLIENTS:=kv curl curl1 rclone $others}"
 echo "s3: $N8 of 8 MiB, $N256 of 256 KiB; a ratio over 1 is in our favour"
 
 sink() {
@@ -129,10 +132,11 @@ gateway_up() {
 gateway() {
 	for set in $SETS; do
 		curl_jobs "$set"
-		# shellcheck disable=SC2086
-		contest gateway "$set" put kv curl curl1 rclone $others
-		# shellcheck disable=SC2086
-		contest gateway "$set" get kv curl curl1 rclone $others
+		[ "$OPS" != get ] || transfer kv put "$set"
+		for op in $OPS; do
+			# shellcheck disable=SC2086
+			contest gateway "$set" "$op" $CLIENTS
+		done
 	done
 }
 
