@@ -19,7 +19,7 @@ is 'a lock is given back' "$(find s -name '.kvtools*')" ''
 sleep 60 & holder=$!
 printf '%s %s 2026-11-21T00:00:00Z\n' "$(hostname)" "$holder" >s/.kvtools-evict.lock
 ok 'locked: status 5' status 5 kvevict s --max-size 1 --lock
-ok 'and by whom' sh -c "kvevict s --max-size 1 --lock 2>&1 | grep -q 'locked.*$holder 2026'"
+ok 'and by whom' sh -c "kvevict s --max-size 1 --lock 2>&1 | grep -q 'locked.*$holder 2026.*\.kvtools-evict\.lock'"
 kill "$holder"; wait "$holder" 2>/dev/null
 ok 'a dead holder is no holder' kvevict -q s --max-size $((28 * one)) --lock
 is 'and the run deleted' "$(left s)" 28

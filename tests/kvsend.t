@@ -27,6 +27,10 @@ for f in offered had sent sent_bytes failed prepare_s wire_s settle_s; do
 done
 is 'metrics count chunks' "$(sed -n 's/^kvtools_send_tx_requests_total //p' "$tmp/m")" "$chunks"
 
+recv --into "$tmp/b"
+ok 'two receivers are 2, and say so' sh -c "kvrecv '$addr' 2>&1 >/dev/null | grep -q 'receives as well'"
+kvsend -q "$addr" "$tmp/s.kv" 2>/dev/null; ended
+
 recv --into "$tmp/b" --json
 ok 'a second run'		status 0 kvsend "$addr" "$tmp/s.kv"
 ended
@@ -35,7 +39,7 @@ is 'sends nothing' "$(field sent "$tmp/err") $(field had "$tmp/err")" "0 $chunks
 recv --have "$tmp/a"
 ok 'chunks that --have holds'	status 0 kvsend "$addr" "$tmp/s.kv"
 ended
-is 'do not come' "$(kvget - 2>&1 >/dev/null <"$tmp/out" | sed 's/.*: \([0-9]*\) chunks.*/\1/')" 0
+is 'do not come' "$(kvget - 2>&1 >/dev/null <"$tmp/out" | sed 's/.*: \([0-9]*\) chunks*.*/\1/')" 0
 
 recv --into "$tmp/c"
 ok 'from a pipe'		sh -c "kvget -q '$tmp/a' | kvsend '$addr' --lanes 3"
@@ -77,7 +81,7 @@ ok 'pulled'			status 0 kvrecv "$addr" --into "$tmp/e"
 ok 'the stores are equal'	same "$tmp/a" "$tmp/e"
 h=$(find "$tmp/a" -name '*.safetensors' | head -n 1 | sed 's,.*/,,' | cut -c1-12)
 ok 'one chunk by its name'	sh -c "kvrecv '$addr' $h >'$tmp/one'"
-is 'it is one'	"$(kvget - 2>&1 >/dev/null <"$tmp/one" | sed 's/.*: \([0-9]*\) chunks.*/\1/')" 1
+is 'it is one'	"$(kvget - 2>&1 >/dev/null <"$tmp/one" | sed 's/.*: \([0-9]*\) chunks*.*/\1/')" 1
 ok 'that has that name'		grep -aq "$h" "$tmp/one"
 kill -TERM "$server"
 ok 'the server dies by the signal'	status 143 wait "$server"
@@ -149,6 +153,7 @@ recv --psk-file "$tmp/psk" --into "$tmp/k"
 ok 'wrong key is 6'		status 6 kvsend "$addr" --psk-file "$tmp/psk2" "$tmp/s.kv"
 ok 'plain to TLS is 6'		status 6 kvsend "$addr" "$tmp/s.kv"
 ok 'nothing came of it'		sh -c "[ -z \"\$(find '$tmp/k' -name '*.safetensors')\" ]"
+ok 'and both say so'		grep -q 'another pre-shared key' "$tmp/err"
 ok 'right key'			status 0 kvsend "$addr" --psk-file "$tmp/psk" "$tmp/s.kv"
 ended
 ok 'the stores are equal'	same "$tmp/a" "$tmp/k"

@@ -288,7 +288,8 @@ file_lock(struct store *s, const char *what, struct err *e)
 			break;
 		}
 		if (!holder_dead(s, path, holder)) {
-			err_set(e, ERR_TEMP, "locked by another run: host, pid, since: %s", holder);
+			err_set(e, ERR_TEMP, "locked by another run: host, pid, since: "
+				"%s (%s in the store)", holder, path);
 			break;
 		}
 		unlinkat(dir, path, 0);

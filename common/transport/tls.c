@@ -40,6 +40,11 @@ tls_fail(struct conn *c, int rc, const char *what, struct err *e)
 	if (why == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
 		return err_set(e, ERR_REFUSED, "%s '%s': the peer does not speak TLS", what,
 		    c->name);
+	if (why == SSL_ERROR_SSL && c->opts->auth == CONN_PSK &&
+	    (ERR_GET_REASON(code) == SSL_R_BINDER_DOES_NOT_VERIFY ||
+	    ERR_GET_REASON(code) == SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER))
+		return err_set(e, ERR_REFUSED, "%s '%s': the peer has another pre-shared key", what,
+		    c->name);
 	if (why == SSL_ERROR_SSL)
 		return err_set(e, ERR_REFUSED, "%s '%s': %s", what, c->name,
 		    reason ? reason : "protocol error");

@@ -358,7 +358,11 @@ meet(struct wire_link *l, const struct wire_hello *mine, const struct wire_opts 
 			l->fo.lanes = l->peer.lanes;
 		return meet_dialler(l, o, mine->transports, m, e);
 	}
-	if (recv_hello(l, l->fo.source, m, e) < 0 || send_hello(l->c, mine, e) < 0)
+	if (recv_hello(l, l->fo.source, m, e) < 0) {
+		(void)send_hello(l->c, mine, NULL);	/* a refusal comes after it */
+		return -1;
+	}
+	if (send_hello(l->c, mine, e) < 0)
 		return -1;
 	conn_deadline(l->c, LANES_PATIENCE * o->conn->connect_s);
 	while (rc == 0)
