@@ -111,7 +111,7 @@ ok 'no room is 2'		status 2 kvstat sim "$trace" --policy lru
 ok 'capacity 0 is 2'		status 2 kvstat sim "$trace" --capacity 0
 ok 'a size without bytes is 2'	status 2 kvstat sim "$trace" --capacity 1G
 ok 'no trace is 2'		status 2 kvstat sim --capacity 10
-ok 'an absent trace is 1'	status 1 kvstat sim "$tmp/absent" --capacity 10
+ok 'an absent trace is 2'	status 2 kvstat sim "$tmp/absent" --capacity 10
 ok 'a wrong generator is 2'	status 2 kvstat sim --gen tea --capacity 10
 ok 'a huge generator is 2'	status 2 kvstat sim --gen scan,requests=1000000000 --capacity 10
 printf '{"hash_ids":[1,2}\n' >"$tmp/bad"

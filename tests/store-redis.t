@@ -71,7 +71,7 @@ is 'the least often used goes'	"$(cut -f 1-3,6 "$tmp/lfu")" \
 	"$(printf 'delete\tlfu\t%.12s\t100' "${redis_rare##*/}")"
 is 'and no other'		"$(redis_cli plain -n 10 DBSIZE) $(redis_cli plain -n 10 EXISTS "$redis_rare")" '1 0'
 ok 'a last use is not known then' sh -c "kvevict -n '$url/10' --max-size 1 --min-age 0 --policy lru 2>'$tmp/said'
-	[ \$? -eq 2 ] && grep -q 'when objects were last used' '$tmp/said'"
+	[ \$? -eq 2 ] && grep -q 'when objects were last used' '$tmp/said' && [ \$(wc -l <'$tmp/said') -eq 1 ]"
 redis_cli plain CONFIG SET maxmemory-policy noeviction >/dev/null
 ok 'the index contract'		env KVTOOLS_TEST_INDEX="$url/7" "$unit/index"
 
@@ -164,6 +164,25 @@ hostile ask 4 'no answer to ASKING'
 hostile stall 5 'silent'
 hostile loading 0 ''
 hostile rounds 4 'does not end'
+
+# writers of an index: others who are always there first, and an answer that is lost
+noted() { kvstat index export "$tmp/ix" --index "redis://127.0.0.1:$redis_port" | grep -c "\"hits\":$1,"; }
+kvput "$tmp/ix" --index "redis://127.0.0.1:$redis_port" <"$tmp/s" 2>/dev/null
+kvget "$tmp/ix" --index "redis://127.0.0.1:$redis_port" >/dev/null 2>&1
+for mode in nil lost; do
+	"$here/server/resphostile.py" $mode "$redis_port" "$tmp/port.$mode" 2>/dev/null &
+	redis_pids="$redis_pids $!"
+	redis_n=0
+	until [ -s "$tmp/port.$mode" ] || [ $redis_n -gt 250 ]; do redis_n=$((redis_n + 1)); sleep 0.02; done
+	timeout 20 kvget "$tmp/ix" --index "redis://127.0.0.1:$(cat "$tmp/port.$mode")" >/dev/null 2>"$tmp/said.$mode"
+	echo $? >"$tmp/rc.$mode"
+	noted 1 >"$tmp/once.$mode"
+done
+is 'never the first: the copy is done' "$(cat "$tmp/rc.nil")" 0
+ok '... its uses are not, and that is said' grep -q 'too many write at once' "$tmp/said.nil"
+is '... nor counted' "$(cat "$tmp/once.nil")" 8
+is 'a lost answer: asked again' "$(cat "$tmp/rc.lost") $(grep -c noted "$tmp/said.lost")" '0 0'
+is '... and counted at least once' "$(noted 3)" 8
 redis_stop real
 
 finish

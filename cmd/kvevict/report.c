@@ -301,7 +301,9 @@ report_close(struct kvevict *k, const struct evict_run *r)
 		close(audit);
 	if (k->ev.policy)
 		tenants(&k->ev);
-	if (k->ev.policy && tool_mark(ERR_NONE) != ERR_REFUSED)
+	/* what was refused was not begun */
+	if (k->ev.policy && tool_mark(ERR_NONE) != ERR_REFUSED &&
+	    tool_mark(ERR_NONE) != ERR_USAGE)
 		summary_lines(k, r);
 	summary_json(k, r);
 	if (!opts_common.dry)	/* nothing was done that could be counted */

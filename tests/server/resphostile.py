@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""A server between a client and a real Redis that spoils replies to GET and GETRANGE, or SCAN.
+"""A server between a client and a real Redis that spoils replies to GET and GETRANGE, SCAN, or
+EXEC.
 
 usage: resphostile.py MODE REAL-PORT PORT-FILE
 """
@@ -82,8 +83,17 @@ def serve(client, own_port):
         while True:
             request = item(f)
             words = request.split(b"\r\n")
+            if words[2].upper() == b"EXEC" and mode == "nil":   # another came in between
+                real.sendall(b"*1\r\n$7\r\nDISCARD\r\n")
+                item(g)
+                client.sendall(b"*-1\r\n")
+                continue
             real.sendall(request)
             reply = item(g)
+            if words[2].upper() == b"EXEC" and mode == "lost":  # done, and not told, once
+                spoiled["n"] += 1
+                if spoiled["n"] == 1:
+                    break
             if words[2].upper() == b"SCAN" and mode in ENDLESS:
                 reply = ENDLESS[mode]
             if words[2].upper() in (b"GET", b"GETRANGE") and reply[:1] == b"$":
