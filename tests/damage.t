@@ -145,4 +145,14 @@ if [ "$(id -u)" = 0 ] && as_nobody true 2>/dev/null && chmod 755 "$tmp" && as_no
 else
 	skip 'not root, or no setpriv'
 fi
+
+# files copied to where another model's would be
+kvget -q 'gen:tiny?tokens=512' | kvput -q "$tmp/two"
+cp -r "$tmp/two/tiny" "$tmp/two/other"
+kvget -q --model other "$tmp/two" >"$tmp/out" 2>"$tmp/err"
+is 'a chunk of another model is not passed on' "$? $(grep -c 'holds another chunk than its name says' "$tmp/err")" '4 1'
+kvstat verify "$tmp/two" >"$tmp/out" 2>/dev/null
+is 'verify tells of it' "$? $(cut -f 2 "$tmp/out" | uniq -c | tr -s ' ')" '4  2 misnamed'
+kvstat ls -l "$tmp/two" >"$tmp/out" 2>/dev/null
+is 'so does ls -l' "$? $(cut -f 7,9 "$tmp/out" | tr '\t\n' '  ')" '0 other ! other ! tiny - tiny - '
 finish

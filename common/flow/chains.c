@@ -13,7 +13,7 @@ struct heads {
 #define BATCH 64	/* headers a job reads with one buffer */
 
 static void
-fill(struct cat_head *out, const struct chunk_head *h, const struct cat_row *r)
+fill(struct cat_head *out, const struct chunk_head *h, const struct key *named, uint64_t size)
 {
 	out->parent = h->parent;
 	out->first_token = h->first_token;
@@ -23,15 +23,13 @@ fill(struct cat_head *out, const struct chunk_head *h, const struct cat_row *r)
 	out->expires = h->expires;
 	out->priority = h->priority;
 	out->coded = *h->codec != 0;
-	if (key_hash_cmp(&h->key.hash, &r->hash) || h->key.rank != r->rank ||
-	    h->region + h->payload != r->size)
+	if (key_cmp(&h->key, named) != 0 || h->region + h->payload != size)
 		out->state = ERR_CORRUPT;
 }
 
 int
 catalog_parse(struct cat_head *out, const struct key *k, const struct store_item *it)
 {
-	struct cat_row row = { .hash = k->hash, .rank = k->rank, .size = it->size };
 	struct chunk_head head;
 
 	if (it->n_head < CHUNK_ALIGN || chunk_region(it->head, NULL) != CHUNK_ALIGN)
@@ -41,7 +39,7 @@ catalog_parse(struct cat_head *out, const struct key *k, const struct store_item
 	if (chunk_head_parse(&head, it->head, CHUNK_ALIGN, NULL) < 0)
 		out->state = ERR_CORRUPT;
 	else
-		fill(out, &head, &row);
+		fill(out, &head, k, it->size);
 	chunk_head_free(&head);
 	return 0;
 }
@@ -68,6 +66,7 @@ read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct er
 	struct place *place = &h->p[h->c->rows[i].tier];
 	struct store_get g = { .out = b, .blind = 1 };
 	struct chunk_head head;
+	struct key named;
 	size_t region;
 
 	b->len = name->len = 0;
@@ -90,7 +89,8 @@ read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct er
 			chunk_head_free(&head);
 		return -1;
 	}
-	fill(&h->v[i], &head, &h->c->rows[i]);
+	catalog_key(h->c, &h->c->rows[i], &named);
+	fill(&h->v[i], &head, &named, h->c->rows[i].size);
 	chunk_head_free(&head);
 	return 0;
 }

@@ -144,6 +144,8 @@ put_ordered(struct run *r, struct flow_item *it, int ok, struct err *e)
 	pthread_mutex_unlock(&r->out);
 	if (ok)
 		rc = put(r, it, e);
+	if (rc < 0)	/* before it is another's turn */
+		fail(r, e);
 	pthread_mutex_lock(&r->out);
 	r->turn++;
 	pthread_cond_broadcast(&r->change);

@@ -97,9 +97,9 @@ static int
 load_native(const struct try *t, const char *name, struct pool *pool, struct flow_item *it,
 	struct err *e)
 {
-	const struct cat_row *row = try_row(t, 0);
 	struct hashing h = { .b = &it->chunk.mem };
 	struct store_get g = { .pool = pool, .out = &it->chunk.mem, .seen = hash_seen, .ctx = &h };
+	struct key named;
 	int rc = -1;
 
 	h.sum = digest_xxh3_new(e);
@@ -111,9 +111,8 @@ load_native(const struct try *t, const char *name, struct pool *pool, struct flo
 	if (chunk_open(&it->chunk, e) < 0 || check_sum(&it->chunk, &h, e) < 0)
 		goto free_sum;
 	rc = 0;
-	if (it->chunk.head.kind != CHUNK_DATA ||
-	    key_hash_cmp(&it->chunk.head.key.hash, &row->hash) ||
-	    it->chunk.head.key.rank != row->rank)
+	catalog_key(t->c, try_row(t, 0), &named);
+	if (it->chunk.head.kind != CHUNK_DATA || key_cmp(&it->chunk.head.key, &named) != 0)
 		rc = err_set(e, ERR_CORRUPT, "holds another chunk than its name says");
 free_sum:
 	digest_xxh3_free(h.sum);
