@@ -78,8 +78,10 @@ bind_text(sqlite3_stmt *st, int i, const char *s)
 }
 
 static void
-bind_entry(sqlite3_stmt *st, const struct index_entry *x)
+bind_entry(sqlite3_stmt *st, const void *v, size_t i)
 {
+	const struct index_entry *x = (const struct index_entry *)v + i;
+
 	bind_text(st, 1, x->name);
 	sqlite3_bind_int64(st, 2, (int64_t)x->size);
 	sqlite3_bind_int64(st, 3, x->created_s);
@@ -118,8 +120,12 @@ read_entry(struct index_entry *x, sqlite3_stmt *st)
 	x->leased_s = sqlite3_column_int64(st, 14);
 }
 
+/* One change for each of n things, all of them or none. */
+typedef void bind_fn(sqlite3_stmt *st, const void *v, size_t i);
+
 static int
-sqlite_put(struct index *ix, const struct index_entry *v, size_t n, struct err *e)
+change_each(struct index *ix, enum statement which, bind_fn *bind, const void *v, size_t n,
+	struct err *e)
 {
 	struct sqlite_index *q = (struct sqlite_index *)ix;
 	sqlite3_stmt *st;
@@ -128,51 +134,46 @@ sqlite_put(struct index *ix, const struct index_entry *v, size_t n, struct err *
 
 	if (sqlite_begin(q, e) < 0)
 		return -1;
-	st = statement(q, S_PUT, e);
+	st = statement(q, which, e);
 	for (i = 0; st && i < n && rc == 0; i++) {
-		bind_entry(st, &v[i]);
+		bind(st, v, i);
 		rc = finish(q, st, e);
 	}
 	return sqlite_end(q, st ? rc : -1, e);
+}
+
+static int
+sqlite_put(struct index *ix, const struct index_entry *v, size_t n, struct err *e)
+{
+	return change_each(ix, S_PUT, bind_entry, v, n, e);
+}
+
+static void
+bind_use(sqlite3_stmt *st, const void *v, size_t i)
+{
+	const struct index_use *u = (const struct index_use *)v + i;
+
+	bind_text(st, 1, u->name);
+	sqlite3_bind_int64(st, 2, (int64_t)u->n);
+	sqlite3_bind_int64(st, 3, u->at_s ? u->at_s : clock_now());
 }
 
 static int
 sqlite_access(struct index *ix, const struct index_use *v, size_t n, struct err *e)
 {
-	struct sqlite_index *q = (struct sqlite_index *)ix;
-	int64_t now = clock_now();
-	sqlite3_stmt *st;
-	size_t i;
-	int rc = 0;
+	return change_each(ix, S_ACCESS, bind_use, v, n, e);
+}
 
-	if (sqlite_begin(q, e) < 0)
-		return -1;
-	st = statement(q, S_ACCESS, e);
-	for (i = 0; st && i < n && rc == 0; i++) {
-		bind_text(st, 1, v[i].name);
-		sqlite3_bind_int64(st, 2, (int64_t)v[i].n);
-		sqlite3_bind_int64(st, 3, v[i].at_s ? v[i].at_s : now);
-		rc = finish(q, st, e);
-	}
-	return sqlite_end(q, st ? rc : -1, e);
+static void
+bind_name(sqlite3_stmt *st, const void *v, size_t i)
+{
+	bind_text(st, 1, ((const char *const *)v)[i]);
 }
 
 static int
 sqlite_remove(struct index *ix, const char *const *names, size_t n, struct err *e)
 {
-	struct sqlite_index *q = (struct sqlite_index *)ix;
-	sqlite3_stmt *st;
-	size_t i;
-	int rc = 0;
-
-	if (sqlite_begin(q, e) < 0)
-		return -1;
-	st = statement(q, S_REMOVE, e);
-	for (i = 0; st && i < n && rc == 0; i++) {
-		bind_text(st, 1, names[i]);
-		rc = finish(q, st, e);
-	}
-	return sqlite_end(q, st ? rc : -1, e);
+	return change_each(ix, S_REMOVE, bind_name, names, n, e);
 }
 
 /* One number of one entry. */
