@@ -332,7 +332,7 @@ open_have(struct err *e)
 static int
 open_sink(struct err *e)
 {
-	struct place_put how = { .replace = o.replace };
+	struct place_put how = { .replace = o.replace, .looked = 1 };
 
 	if (!o.into) {
 		if (tool_binary_out(opts_common.force, e) < 0)

@@ -160,7 +160,17 @@ is 'so does ls -l' "$? $(cut -f 7,9 "$tmp/out" | tr '\t\n' '  ')" '0 other ! oth
 kvget -q 'gen:tiny?tokens=512' >"$tmp/s.kv"
 kvput -q "$tmp/crashed" "$tmp/s.kv"
 f=$(find "$tmp/crashed" -name '*.safetensors' | head -n 1)
-: >"$f"
-is 'an empty file is put again' "$(kvput "$tmp/crashed" "$tmp/s.kv" 2>&1 | sed 's/ (.*//')" 'kvput: put 1, skipped 1'
-ok 'and is whole' kvstat verify -q "$tmp/crashed"
+for n in 0 100 4096 100000; do
+	truncate -s $n "$f"
+	is "a file of $n bytes is put again" "$(kvput "$tmp/crashed" "$tmp/s.kv" 2>&1 | sed 's/ (.*//')" 'kvput: put 1, skipped 1'
+	ok '... and is whole' kvstat verify -q "$tmp/crashed"
+done
+kvput -q --replace --compress zstd "$tmp/crashed" "$tmp/s.kv"
+is 'a whole one of another size stays' "$(kvput "$tmp/crashed" "$tmp/s.kv" 2>&1 | sed 's/ (.*//')" 'kvput: put 0, skipped 2'
+truncate -s 5000 "$f"
+kvrecv -q --listen "unix:$tmp/sock" --into "$tmp/crashed" &
+while [ ! -S "$tmp/sock" ]; do sleep 0.05; done
+is 'kvsend sends it again' "$(kvsend "unix:$tmp/sock" "$tmp/s.kv" 2>&1 | grep -c 'receiver has 1, sent 1')" 1
+wait
+ok '... and it is whole' kvstat verify -q "$tmp/crashed"
 finish

@@ -30,6 +30,15 @@ int place_open(struct place *p, const char *url, const struct store_opts *o,
 	const struct dialect_opts *hints, struct err *e);
 void place_close(struct place *p);
 
+/* Are its objects files of a directory? */
+int place_in_dir(const struct place *p);
+
+/* The header of an object of a native place, read into b (room for a page at least) and its seal
+ * checked; chunk_head_free() it. size, if not NULL, gets the object's. ERR_CORRUPT: it is none,
+ * or longer than b; ERR_ABSENT. */
+int place_head(struct place *p, const char *name, struct block *b, struct chunk_head *out,
+	uint64_t *size, struct err *e);
+
 /* Which chunks. Zero selects all. Texts are the caller's. */
 struct select {
 	const char *model;	/* shell pattern, also matched against '/' written as '_' or '-' */

@@ -190,8 +190,7 @@ static int
 shard_dir(struct parts *p, const char *dir, struct err *e)
 {
 	const struct select *s = p->sel;
-	const char *scheme = store_scheme(p->p->store);
-	int file = !strcmp(scheme, "file") || !strcmp(scheme, "shm");
+	int file = place_in_dir(p->p);
 	char prefix[2200];
 	size_t i;
 
@@ -321,13 +320,11 @@ catalog_read(struct catalog *c, struct place *p, const struct select *s, unsigne
 {
 	struct parts parts = { .p = p, .sel = s };
 	struct reading r = { .c = c, .p = p, .sel = s, .others = &parts.others };
-	const char *scheme = store_scheme(p->store);
 	int rc;
 
 	memset(c, 0, sizeof(*c));
 	pthread_mutex_init(&parts.others, NULL);
-	if (p->native && (!strcmp(scheme, "file") || !strcmp(scheme, "shm") ||
-	    !strcmp(scheme, "s3"))) {
+	if (p->native && (place_in_dir(p) || !strcmp(store_scheme(p->store), "s3"))) {
 		rc = find_prefixes(&parts, &r, e);
 		if (rc == 0)
 			rc = list_parts(&parts, c, jobs, e);

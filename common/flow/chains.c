@@ -64,31 +64,16 @@ static int
 read_one(struct heads *h, size_t i, struct block *b, struct buf *name, struct err *e)
 {
 	struct place *place = &h->p[h->c->rows[i].tier];
-	struct store_get g = { .out = b, .blind = 1 };
 	struct chunk_head head;
 	struct key named;
-	size_t region;
 
-	b->len = name->len = 0;
+	name->len = 0;
 	if (catalog_name(h->c, &h->c->rows[i], name) < 0 || !buf_text(name))
 		return err_set(e, ERR_FAILED, "out of memory");
 	if (!place->native)
 		return 0;
-	if (store_get(place->store, name->p, 0, CHUNK_ALIGN, &g, e) < 0)
+	if (place_head(place, name->p, b, &head, NULL, e) < 0)
 		return -1;
-	if (b->len < CHUNK_ALIGN)
-		return err_set(e, ERR_CORRUPT, "truncated");
-	region = chunk_region(b->p, e);
-	if (region > CHUNK_ALIGN && region <= b->cap) {
-		b->len = 0;
-		if (store_get(place->store, name->p, 0, region, &g, e) < 0)
-			return -1;
-	}
-	if (!region || chunk_head_parse(&head, b->p, b->len, e) < 0) {
-		if (region)
-			chunk_head_free(&head);
-		return -1;
-	}
 	catalog_key(h->c, &h->c->rows[i], &named);
 	fill(&h->v[i], &head, &named, h->c->rows[i].size);
 	chunk_head_free(&head);

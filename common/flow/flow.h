@@ -96,6 +96,7 @@ int sink_tee(struct sink **out, struct sink *a, struct sink *b, struct err *e);
 struct place_put {
 	int replace;
 	int dry;		/* only look what is there already */
+	int looked;		/* the caller did: what is there after all may be no whole chunk */
 	double ttl_s;
 	int bounded;		/* ERR_REFUSED for what would go beyond */
 	uint64_t room;		/* bytes */

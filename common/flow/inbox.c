@@ -101,20 +101,23 @@ asked(const struct inbox *b, const struct key *k)
 static int
 have_it(const struct inbox *b, struct place *p, const struct wire_offer *o, struct err *e)
 {
-	struct chunk_head h = { 0 };
-	struct block m = { 0 };
-	struct store_get g = { .out = &m };
+	struct chunk_head h;
+	struct block m = { .cap = o->region };
+	uint64_t size;
+	struct err why;
 	int rc = 0;
 
-	m.cap = o->region;
 	m.p = malloc(m.cap);
 	if (!m.p)
 		return err_sys(e, "header");
-	if (store_get(p->store, o->name, 0, o->region, &g, e) < 0)
-		rc = e->kind == ERR_ABSENT ? 0 : -1;
-	else if (chunk_head_parse(&h, m.p, m.len, NULL) == 0 && h.region + h.payload == g.size)
-		rc = !b->opts.replace || digest_equal(&h.seal, &o->seal);
-	chunk_head_free(&h);
+	if (place_head(p, o->name, &m, &h, &size, &why) == 0) {
+		if (h.region + h.payload == size)
+			rc = !b->opts.replace || digest_equal(&h.seal, &o->seal);
+		chunk_head_free(&h);
+	} else if (why.kind != ERR_ABSENT && why.kind != ERR_CORRUPT) {
+		*e = why;
+		rc = -1;
+	}
 	free(m.p);
 	return rc;
 }

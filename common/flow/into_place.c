@@ -67,6 +67,33 @@ note_use(const struct place_sink *x, const char *name)
 		index_note(x->p->index, name, 1, 0);
 }
 
+/* Is what stands in the way no whole chunk? Of a file its size tells, as a rule; to other stores
+ * an object comes at once or not at all. */
+static int
+is_spoiled(const struct place_sink *x, const char *name, uint64_t size)
+{
+	struct block b = { .cap = CHUNK_HEADER_MAX };
+	struct store_item item;
+	struct chunk_head h;
+	struct err e;
+	int spoiled;
+
+	if (!x->how.looked && (!place_in_dir(x->p) ||
+	    (store_stat(x->p->store, name, &item, NULL) == 0 && item.size == size)))
+		return 0;
+	b.p = malloc(b.cap);
+	if (!b.p)
+		return 0;
+	if (place_head(x->p, name, &b, &h, &size, &e) == 0) {
+		spoiled = h.region + h.payload != size;
+		chunk_head_free(&h);
+	} else {
+		spoiled = e.kind == ERR_CORRUPT;
+	}
+	free(b.p);
+	return spoiled;
+}
+
 static int
 put_native(struct place_sink *x, struct flow_item *it, int dry, struct err *e)
 {
@@ -81,6 +108,10 @@ put_native(struct place_sink *x, struct flow_item *it, int dry, struct err *e)
 		rc = is_there(x, name.p, e);
 	} else if (rc == 0) {
 		rc = store_put(x->p->store, name.p, &v, 1, &how, e);
+		if (rc == 1 && is_spoiled(x, name.p, v.iov_len)) {
+			how.excl = 0;
+			rc = store_put(x->p->store, name.p, &v, 1, &how, e);
+		}
 		if (rc < 0)
 			err_in(e, "%s", store_url(x->p->store));
 		if (rc == 0)

@@ -188,6 +188,43 @@ done:
 	return rc;
 }
 
+int
+place_in_dir(const struct place *p)
+{
+	const char *scheme = store_scheme(p->store);
+
+	return !strcmp(scheme, "file") || !strcmp(scheme, "shm");
+}
+
+int
+place_head(struct place *p, const char *name, struct block *b, struct chunk_head *out,
+	uint64_t *size, struct err *e)
+{
+	struct store_get g = { .out = b, .blind = !size };
+	size_t region;
+
+	memset(out, 0, sizeof(*out));
+	b->len = 0;
+	if (store_get(p->store, name, 0, CHUNK_ALIGN, &g, e) < 0)
+		return -1;
+	if (b->len < CHUNK_ALIGN)
+		return err_set(e, ERR_CORRUPT, "truncated");
+	region = chunk_region(b->p, e);
+	if (!region)
+		return -1;
+	if (region > CHUNK_ALIGN && region <= b->cap) {
+		b->len = 0;
+		if (store_get(p->store, name, 0, region, &g, e) < 0)
+			return -1;
+	}
+	if (size)
+		*size = g.size;
+	if (chunk_head_parse(out, b->p, b->len, e) == 0)
+		return 0;
+	chunk_head_free(out);
+	return -1;
+}
+
 void
 place_close(struct place *p)
 {

@@ -353,28 +353,17 @@ write_temp(struct file_store *f, int fd, const struct iovec *iov, int n, struct 
 	return 0;
 }
 
-/* An empty file is what a crash of the machine leaves of one that was not synced: it stands in
- * nobody's way. */
-static int
-is_there(struct file_store *f, const char *name, size_t size)
-{
-	struct stat st;
-
-	return fstatat(f->dir, name, &st, 0) == 0 && (st.st_size || !size);
-}
-
 static int
 file_put(struct store *s, const char *name, const struct iovec *iov, int n,
 	const struct store_put *how, struct err *e)
 {
 	struct file_store *f = of(s);
 	char tmp[PATH_MAX];
-	size_t size = store_iov_size(iov, n);
 	int fd;
 
-	if (how->excl && is_there(f, name, size))
+	if (how->excl && faccessat(f->dir, name, F_OK, 0) == 0)
 		return 1;
-	if (over_limit(f, size, e) < 0)
+	if (over_limit(f, store_iov_size(iov, n), e) < 0)
 		return -1;
 	fd = open_temp(f, name, tmp, e);
 	if (fd < 0)
