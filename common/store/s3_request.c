@@ -153,6 +153,7 @@ sign(struct s3 *s, const struct s3_call *c, struct message *m, const struct aws_
 static void
 range_lines(const struct s3_call *c, struct message *m)
 {
+	const char *tag = c->match ? c->match : c->got ? c->etag : "";
 	uint64_t from = c->off + c->got;
 
 	if (from == 0 && c->len == UINT64_MAX)
@@ -162,8 +163,8 @@ range_lines(const struct s3_call *c, struct message *m)
 	else
 		buf_printf(&m->head, "range: bytes=%llu-%llu\r\n", (unsigned long long)from,
 			(unsigned long long)(c->off + c->len - 1));
-	if (c->match || c->got)
-		add_line(m, "if-match", c->match ? c->match : c->etag);
+	if (*tag)
+		add_line(m, "if-match", tag);
 }
 
 static int

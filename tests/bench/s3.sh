@@ -4,6 +4,7 @@
 # client, medians of alternating runs; then listings and the first byte.
 #   N8=200 N256=2000 ALL=1 s3.sh     full size, and s3cmd and aws-cli too
 #   PARTS='sink gateway first list'  which of them; SETS='8m 256k' which files
+#   JOBS=8                           for ours; else 4, and 16 on the gateway
 #   CLIENTS='kv curl' OPS='put get'  on the gateway: these alone (kv is what all are compared with)
 # shellcheck disable=SC2016,SC2317	# commands are for eval
 set -eu
@@ -11,7 +12,8 @@ export TMPDIR="${TMPDIR:-/dev/shm}"	# a disk would be the limit
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=${0%/*}/../server
-: "${JOBS:=4}" "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}" "${PARTS:=sink gateway first list}" "${SETS:=8m 256k}"
+jobs=${JOBS:-4}
+: "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}" "${PARTS:=sink gateway first list}" "${SETS:=8m 256k}"
 PATH=$PATH:/usr/sbin
 for p in nginx radosgw rclone curl aws time; do
 	command -v $p >/dev/null || { echo "s3: $p not here"; exit 0; }
@@ -49,10 +51,10 @@ s3cmd_() {
 # CLIENT put|get SET
 transfer() {
 	case $1-$2 in
-	kv-put) kvget -q -j "$JOBS" --fill "s3://bucket/$3" "$tmp/$3" ;;
-	kv-get) kvget -q -j "$JOBS" --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
-	kv\ -c-get) kvget -q -j "$JOBS" --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
-	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j "$JOBS" --fill "s3://bucket/$3" "$tmp/$3" ;;
+	kv-put) kvget -q -j "$jobs" --fill "s3://bucket/$3" "$tmp/$3" ;;
+	kv-get) kvget -q -j "$jobs" --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -c-get) kvget -q -j "$jobs" --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j "$jobs" --fill "s3://bucket/$3" "$tmp/$3" ;;
 	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
 	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
@@ -129,7 +131,9 @@ gateway_up() {
 		"Action":"s3:*","Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]}]}'
 }
 
+# It makes requests wait, so that more of them pay.
 gateway() {
+	jobs=${JOBS:-16}
 	for set in $SETS; do
 		curl_jobs "$set"
 		[ "$OPS" != get ] || transfer kv put "$set"

@@ -16,6 +16,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     flost                              the answer to a put or a completed upload is lost once
     fearly                             AccessDenied, before the body is read
     fgone-GET-N fgone-PUT-N            after N requests of that kind, NoSuchBucket
+    fnotag                             no ETag
     fhuge                              Content-Range tells a length of 2^64 - 1
     flength                            Content-Length is no number
     fnew                               another object of that length after the first request
@@ -290,6 +291,8 @@ class Handler(BaseHTTPRequestHandler):
             b = min(b, len(data) - 1)
             headers['Content_Range'] = 'bytes %d-%d/%d' % (a, b, len(data))
             data, status = data[a:b + 1], 206
+        if 'fnotag' in self.key:
+            del headers['ETag']
         if 'fhuge' in self.key:
             headers['Content_Range'] = headers['Content_Range'].split('/')[0] + '/18446744073709551615'
         if 'flength' in self.key:

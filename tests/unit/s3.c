@@ -270,7 +270,7 @@ transient_failures(void **state)
 	struct store *s = the_bucket("t");
 	static const char *const names[] = {
 		"f503-2", "f500-1", "fslow-1", "fexpired-1", "fcut-2", "freset-1", "fstall-1",
-		"fnorange", "fchunked", "funsized",
+		"fnorange", "fchunked", "funsized", "fcut-1-fnotag",
 	};
 	double start;
 	struct err e;
