@@ -83,8 +83,17 @@ header_names(struct buf *out, const struct aws_request *r)
 {
 	size_t i;
 
-	for (i = 0; i < r->n_headers; i++)
-		buf_printf(out, "%s%s", i ? ";" : "", r->headers[i].name);
+	for (i = 0; i < r->n_headers; i++) {
+		buf_str(out, i ? ";" : "");
+		buf_str(out, r->headers[i].name);
+	}
+}
+
+static void
+text_and(struct buf *b, const char *text, char end)
+{
+	buf_str(b, text);
+	buf_chr(b, end);
 }
 
 static int
@@ -94,12 +103,18 @@ canonical_hash(char out[AWS_HASH_TEXT], const struct aws_request *r, struct err 
 	size_t i;
 	int rc;
 
-	buf_printf(&b, "%s\n%s\n%s\n", r->method, r->path, r->query);
-	for (i = 0; i < r->n_headers; i++)
-		buf_printf(&b, "%s:%s\n", r->headers[i].name, r->headers[i].value);
+	buf_room(&b, 1024);
+	text_and(&b, r->method, '\n');
+	text_and(&b, r->path, '\n');
+	text_and(&b, r->query, '\n');
+	for (i = 0; i < r->n_headers; i++) {
+		text_and(&b, r->headers[i].name, ':');
+		text_and(&b, r->headers[i].value, '\n');
+	}
 	buf_chr(&b, '\n');
 	header_names(&b, r);
-	buf_printf(&b, "\n%s", r->payload);
+	buf_chr(&b, '\n');
+	buf_str(&b, r->payload);
 	rc = b.fail ? err_set(e, ERR_FAILED, "sign: out of memory") : aws_hash(out, b.p, b.len, e);
 	if (b.p)
 		explicit_bzero(b.p, b.cap);	/* a session token is among the headers */

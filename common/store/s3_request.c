@@ -115,7 +115,10 @@ payload_hash(const struct s3 *s, const struct s3_call *c, struct message *m, str
 static void
 add_line(struct message *m, const char *name, const char *value)
 {
-	buf_printf(&m->head, "%s: %s\r\n", name, value);
+	buf_str(&m->head, name);
+	buf_str(&m->head, ": ");
+	buf_str(&m->head, value);
+	buf_str(&m->head, "\r\n");
 }
 
 static int
@@ -174,6 +177,7 @@ make_head(struct s3 *s, const struct s3_call *c, struct message *m, const struct
 	size_t i;
 
 	m->head.len = m->auth.len = 0;
+	buf_room(&m->head, 1024);
 	aws_time(m->time, clock_now());
 	buf_printf(&m->head, "%s %s%s%s HTTP/1.1\r\nhost: %s\r\n", c->method, m->path.p,
 		m->query.len ? "?" : "", m->query.p, m->host);
