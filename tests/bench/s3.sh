@@ -4,7 +4,7 @@
 # client, medians of alternating runs; then listings and the first byte.
 #   N8=200 N256=2000 ALL=1 s3.sh     full size, and s3cmd and aws-cli too
 #   PARTS='sink gateway first list'  which of them; SETS='8m 256k' which files
-#   JOBS=8                           for ours; else 4, and 16 on the gateway
+#   JOBS=8                           for ours; else 4, and 8 on the gateway
 #   CLIENTS='kv curl' OPS='put get'  on the gateway: these alone (kv is what all are compared with)
 # shellcheck disable=SC2016,SC2317	# commands are for eval
 set -eu
@@ -131,9 +131,9 @@ gateway_up() {
 		"Action":"s3:*","Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]}]}'
 }
 
-# It makes requests wait, so that more of them pay.
+# It makes requests wait, so that more of them pay: as many as curl has.
 gateway() {
-	jobs=${JOBS:-16}
+	jobs=${JOBS:-8}
 	for set in $SETS; do
 		curl_jobs "$set"
 		[ "$OPS" != get ] || transfer kv put "$set"
