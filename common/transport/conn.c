@@ -314,6 +314,14 @@ conn_deadline(struct conn *c, double s)
 	c->deadline = s > 0 ? clock_mono() + s : 0;
 }
 
+void
+conn_lowat(struct conn *c, size_t n)
+{
+	int low = (int)n;
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
+}
+
 int
 conn_fd(const struct conn *c)
 {

@@ -76,6 +76,8 @@ int conn_secure(struct conn *c, struct err *e);
 int conn_read(struct conn *c, void *p, size_t n, int wait, struct err *e);
 /* Some bytes, at least one: how many, 0 at the end, -1. */
 ssize_t conn_read_some(struct conn *c, void *p, size_t n, int wait, struct err *e);
+/* Who waits to read wakes for n bytes only, of which so many must be on their way; 1 at first. */
+void conn_lowat(struct conn *c, size_t n);
 int conn_write(struct conn *c, const void *p, size_t n, struct err *e);
 /* iov is used up. All of it leaves as one: other writers wait. */
 int conn_writev(struct conn *c, struct iovec *iov, int n, struct err *e);

@@ -19,6 +19,9 @@
 #define FRAME_DATA 1
 #define FRAME_END 2
 #define PART ((size_t)512 << 10)	/* told at once, so that hashing finds it in the cache */
+#define BULK ((size_t)1 << 20)	/* while so much is to come a reader sleeps until there are */
+#define LOW ((size_t)256 << 10)	/* so many bytes: each waking costs its sender, too. BULK is more
+				 * than LOW and what TLS reads ahead. */
 
 struct socket_lane {
 	struct lane base;
@@ -224,6 +227,7 @@ take_frame(struct socket_lane *l, const unsigned char *head, const struct lane_i
 {
 	uint32_t id = get_le32(head + 4);
 	uint64_t off = get_le64(head + 8), len = get_le64(head + 16);
+	int bulk = len >= BULK;
 	unsigned char *to;
 	ssize_t got;
 
@@ -233,7 +237,13 @@ take_frame(struct socket_lane *l, const unsigned char *head, const struct lane_i
 	to = in->place(in->ctx, id, off, (size_t)len, e);
 	if (!to)
 		return -1;
+	if (bulk)
+		conn_lowat(l->c, LOW);
 	while (len > 0) {
+		if (bulk && len < BULK) {
+			conn_lowat(l->c, 1);
+			bulk = 0;
+		}
 		got = conn_read_some(l->c, to, len < PART ? (size_t)len : PART, 1, e);
 		if (got < 0)
 			return -1;

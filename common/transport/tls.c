@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <arpa/inet.h>
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
@@ -252,8 +253,15 @@ tls_read(struct conn *c, void *p, size_t n, int wait, struct err *e)
 	}
 }
 
-int
-tls_write(struct conn *c, const void *p, size_t n, struct err *e)
+/* Records are 16 KiB; while more are to come, packets wait to be full ones. */
+static void
+cork(struct conn *c, int on)
+{
+	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+}
+
+static int
+write_all(struct conn *c, const void *p, size_t n, struct err *e)
 {
 	const char *at = p;
 	int rc, why;
@@ -278,25 +286,41 @@ tls_write(struct conn *c, const void *p, size_t n, struct err *e)
 	return 0;
 }
 
+int
+tls_write(struct conn *c, const void *p, size_t n, struct err *e)
+{
+	int rc;
+
+	if (n <= BATCH)
+		return write_all(c, p, n, e);
+	cork(c, 1);
+	rc = write_all(c, p, n, e);
+	cork(c, 0);
+	return rc;
+}
+
 /* Without the kernel's help: through a small buffer, which stays in the cache. */
 static int
 send_through(struct conn *c, int fd, uint64_t off, size_t n, struct err *e)
 {
 	char part[BATCH];
 	ssize_t got;
+	int rc = 0;
 
-	while (n > 0) {
+	cork(c, 1);
+	while (rc == 0 && n > 0) {
 		got = io_pread(fd, part, n < sizeof(part) ? n : sizeof(part), off, e);
 		if (got < 0)
-			return -1;
-		if (got == 0)
-			return err_set(e, ERR_CORRUPT, "the file ended %zu bytes early", n);
-		if (tls_write(c, part, (size_t)got, e) < 0)
-			return -1;
+			rc = -1;
+		else if (got == 0)
+			rc = err_set(e, ERR_CORRUPT, "the file ended %zu bytes early", n);
+		else
+			rc = write_all(c, part, (size_t)got, e);
 		off += (uint64_t)got;
 		n -= (size_t)got;
 	}
-	return 0;
+	cork(c, 0);
+	return rc;
 }
 
 int
