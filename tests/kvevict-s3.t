@@ -74,6 +74,15 @@ ok 'moves to another class' sh -c 'kvevict -q s3://kvb/other --transition COLD -
 is 'four' "$(objects other%2F)$(cut -f 1 real.txt | uniq)" ' 4 <StorageClass>COLD 28 <StorageClass>STANDARD move'
 is 'which are not seen again' "$(kvevict -q s3://kvb/other --transition COLD --max-chunks 28 --min-age 0)" ''
 ok 'and can be read' sh -c 'kvget -q s3://kvb/other | cmp - a.kv'
+kvput -q s3://kvb/meta a.kv
+head=$(kvstat chain s3://kvb/meta | cut -f 1)
+key=/meta/tiny/bf16-tp1-r0/$(echo "$head" | cut -c 1-2)/$head.kv.safetensors
+kvs3 "$key" >leaf
+kvs3 "$key" -T leaf -H 'x-amz-meta-whose: ours' -H 'x-amz-tagging: team=red'
+ok 'one by its name' kvevict -q s3://kvb/meta "$head" --transition COLD --min-age 0
+is 'keeps metadata' "$(kvs3 "$key" -I | tr -d '\r' | tr '[:upper:]' '[:lower:]' | grep -e meta-whose -e storage-class | sort | tr '\n' ' ')" \
+	'x-amz-meta-whose: ours x-amz-storage-class: cold '
+is 'and tags' "$(kvs3 "$key?tagging=" | grep -o '<Key>.*</Value>')" '<Key>team</Key><Value>red</Value>'
 ok 'no such class' status 2 kvevict -q s3://kvb/other --transition NOPE --max-chunks 27 --min-age 0
 ok 'directories have no classes' status 2 kvevict -q cold --transition COLD --max-chunks 1
 ok 'nothing is deleted' status 2 kvevict -q s3://kvb/other --transition COLD --unreachable
