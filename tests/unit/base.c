@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/near.h"
 #include "base/num.h"
 #include "base/par.h"
 #include "base/pool.h"
@@ -307,6 +308,38 @@ pools(void **state)
 	pool_close(l.pool);
 }
 
+static const char *
+nearest(const char *word)
+{
+	static const char *const known[] = { "file", "s3", "redis", "rediss", "valkey", "shm", "mem",
+		"compress", "dry-run" };
+	struct near n = { .word = word };
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(*known); i++)
+		near_offer(&n, known[i]);
+	return n.best ? n.best : "";
+}
+
+static void
+nearness(void **state)
+{
+	(void)state;
+	assert_string_equal(nearest("reds"), "redis");
+	assert_string_equal(nearest("rediss"), "rediss");
+	assert_string_equal(nearest("s4"), "s3");
+	assert_string_equal(nearest("3s"), "s3");
+	assert_string_equal(nearest("fiel"), "file");
+	assert_string_equal(nearest("dry-rum"), "dry-run");
+	assert_string_equal(nearest("dryrun"), "dry-run");
+	assert_string_equal(nearest("compess"), "compress");
+	assert_string_equal(nearest("http"), "");
+	assert_string_equal(nearest("gen"), "");
+	assert_string_equal(nearest("x"), "");
+	assert_string_equal(nearest(""), "");
+	assert_string_equal(nearest("a word that is much longer than any that is known here"), "");
+}
+
 int
 main(void)
 {
@@ -314,7 +347,7 @@ main(void)
 		cmocka_unit_test(sizes), cmocka_unit_test(durations_and_rates),
 		cmocka_unit_test(uris), cmocka_unit_test(json), cmocka_unit_test(times),
 		cmocka_unit_test(severity), cmocka_unit_test(replacing),
-		cmocka_unit_test(parallel), cmocka_unit_test(pools),
+		cmocka_unit_test(parallel), cmocka_unit_test(pools), cmocka_unit_test(nearness),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
