@@ -349,7 +349,8 @@ run(void)
 	summary(&r);
 	tell_loss();
 	if (fallen)
-		tool_note("%" PRIu64 " chunks came from a lower tier than they lay in", fallen);
+		tool_note("%" PRIu64 " chunk%s came from a lower tier: damaged or out of reach "
+			"above", fallen, fallen == 1 ? "" : "s");
 done:
 	pick_free(&picked);
 	while (n > 0) {

@@ -16,6 +16,7 @@ done
 ok 'a damaged tier is healed from the next' sh -c 'kvget --from hot --from cold 2>err >h.kv && cmp h.kv a.kv'
 ok 'and that is said' grep -q '3 chunks came from a lower tier' err
 ok 'without the next it is refused' sh -c 'kvget -q hot >/dev/null; test $? = 4'
+ok 'with --fill of it, it is whole again' sh -c 'kvget -q --from hot --from cold --fill hot && kvstat verify -q hot && kvstat diff -q hot cold'
 ok '--fill with -O: both' sh -c 'kvget -q --from cold --fill warm -O w.kv && cmp w.kv a.kv && kvstat diff -q cold warm'
 ok '--fill again moves nothing' sh -c 'kvget --json --from cold --fill warm 2>&1 | grep -q "\"chunks\":0.*\"skipped\":8"'
 ok 'a tier that is filled need not be there yet' sh -c 'kvget -q --from fresh --from cold --fill fresh && kvstat diff -q cold fresh'

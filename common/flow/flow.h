@@ -18,6 +18,7 @@ struct flow_item {
 	size_t index;		/* the source's own */
 	struct source *from;	/* source_cat: which of its sources */
 	int drop;		/* a step took it out: not an error, not put */
+	int heals;		/* a copy of it is damaged: it is put over what is there */
 };
 
 struct source {

@@ -224,6 +224,7 @@ place_load(struct source *s, struct pool *pool, struct flow_item *it, struct err
 		t.p = &x->p[try_row(&t, 0)->tier];
 		chunk_head_free(&it->chunk.head);
 		if (load_once(&t, pool, it, e) == 0) {
+			it->heals = first.kind == ERR_CORRUPT;
 			if (x->fallen)
 				atomic_fetch_add(x->fallen, 1);
 			return 0;

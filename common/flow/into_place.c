@@ -22,13 +22,20 @@ ttl_of(const struct place_sink *x, const struct chunk_head *h)
 	return x->how.ttl_s > 0 && (left == 0 || x->how.ttl_s < left) ? x->how.ttl_s : left;
 }
 
-/* 1 or 0, as a put would return; replacing puts in any case. */
+static struct store_put
+how_to_put(const struct place_sink *x, const struct flow_item *it)
+{
+	return (struct store_put){ !x->how.replace && !it->heals, ttl_of(x, &it->chunk.head) };
+}
+
+/* 1 or 0, as such a put would return. */
 static int
-is_there(const struct place_sink *x, const char *name, struct err *e)
+is_there(const struct place_sink *x, const char *name, const struct store_put *how,
+	struct err *e)
 {
 	struct store_item item;
 
-	if (x->how.replace)
+	if (!how->excl)
 		return 0;
 	if (store_stat(x->p->store, name, &item, e) == 0)
 		return 1;
@@ -98,14 +105,14 @@ static int
 put_native(struct place_sink *x, struct flow_item *it, int dry, struct err *e)
 {
 	struct iovec v = { it->chunk.mem.p, it->chunk.mem.len };
-	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
+	struct store_put how = how_to_put(x, it);
 	struct buf name = { 0 };
 	int rc = key_name(&name, &it->chunk.head.key, e);
 
 	if (rc == 0 && !buf_text(&name))
 		rc = err_set(e, ERR_FAILED, "out of memory");
 	if (rc == 0 && dry) {
-		rc = is_there(x, name.p, e);
+		rc = is_there(x, name.p, &how, e);
 	} else if (rc == 0) {
 		rc = store_put(x->p->store, name.p, &v, 1, &how, e);
 		if (rc == 1 && is_spoiled(x, name.p, v.iov_len)) {
@@ -137,7 +144,7 @@ object_size(const struct dialect_object *o)
 static int
 put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, int dry, struct err *e)
 {
-	struct store_put how = { !x->how.replace, ttl_of(x, &it->chunk.head) };
+	struct store_put how = how_to_put(x, it);
 	struct store_put once = { 1, how.ttl_s };
 	struct dialect_out out = { 0 };
 	struct dialect_name n;
@@ -149,7 +156,7 @@ put_foreign(struct place_sink *x, struct pool *pool, struct flow_item *it, int d
 	for (i = 0; rc >= 0 && i < out.n; i++) {
 		const struct dialect_object *o = &out.obj[i];
 
-		rc = dry ? is_there(x, o->name, e) : store_put(x->p->store, o->name, o->iov,
+		rc = dry ? is_there(x, o->name, &how, e) : store_put(x->p->store, o->name, o->iov,
 			o->n_iov, o->once ? &once : &how, e);
 		had = had && rc == 1;
 		if (rc == 0 && !dry && dialect_name(x->p->dialect, o->name, UINT64_MAX,
