@@ -174,9 +174,12 @@ pick_all(struct picked *out, struct place *p, const struct select *s, const stru
 		return 0;
 	/* a single chunk needs no order of chains */
 	if (how->order == PICK_CHAIN && p->native && out->cat.n > 1 &&
-	    !(how->whole && costly_heads(&out->cat)) &&
-	    catalog_heads(&out->cat, p, 0, &heads, e) < 0)
-		return -1;
+	    !(how->whole && costly_heads(&out->cat))) {
+		if (out->cat.n_brought < out->cat.n && how->urls)
+			pick_parents(&out->cat, p, how->urls[0]);
+		if (catalog_heads(&out->cat, p, 0, &heads, e) < 0)
+			return -1;
+	}
 	rc = catalog_chains(&out->cat, heads, &out->order, e);
 	free(heads);
 	if (rc < 0)

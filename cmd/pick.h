@@ -15,7 +15,7 @@ struct pick {
 	uint64_t limit;		/* bytes; 0 none */
 	enum pick_order order;
 	int whole;		/* all goes where no order is kept: PICK_CHAIN is but a wish */
-	const char *const *urls;	/* PICK_HITS: of the places, as the user wrote them */
+	const char *const *urls;	/* of the places, as the user wrote them; or NULL */
 };
 
 struct picked {

@@ -130,6 +130,9 @@ struct cat_head {
 	unsigned char coded;	/* has a codec */
 };
 
+/* Keep a header that need not be read: its number for cat_row.brought, or 0 without memory. */
+uint32_t catalog_bring(struct catalog *c, const struct cat_head *h);
+
 /* Read the 4 KiB headers of all rows, in parallel, seals checked; heads[i] belongs to rows[i],
  * to be freed. Bad ones have their state; vanished ones ERR_ABSENT, those that
  * cannot be read (err_is_local()) what is said of them. What the listing brought is

@@ -22,7 +22,4 @@ int catalog_no_memory(struct err *e);	/* -1 */
  * enough (longer than a page) and must be read. */
 int catalog_parse(struct cat_head *out, const struct key *k, const struct store_item *it);
 
-/* Keep it: its number, or 0 without memory. */
-uint32_t catalog_bring(struct catalog *c, const struct cat_head *h);
-
 #endif
