@@ -289,6 +289,17 @@ steps(int filter, int foreign)
 	return list;
 }
 
+/* The exit status of what is not there, or not all. */
+static void
+mark(const struct flow_stats *s, int timed_out)
+{
+	/* what was asked for by name had to be there */
+	if (s->vanished && (o.sel.n_prefixes || o.pick.chain || o.pick.tokens))
+		tool_mark(ERR_ABSENT);
+	if (timed_out)	/* with --max-time that is a miss; else some is done */
+		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
+}
+
 static void
 run(void)
 {
@@ -342,8 +353,7 @@ run(void)
 		err_set(&e, ERR_ABSENT, "no chunk of that name in the stream");
 		tool_fail(&e);
 	}
-	if (r.timed_out)	/* with --max-time that is a miss; else some is done */
-		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
+	mark(&r.stats, r.timed_out);
 	if (fd != STDOUT_FILENO)
 		close_file(fd);
 	summary(&r);

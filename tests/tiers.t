@@ -31,4 +31,16 @@ ok '--max-time that passes is a miss' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=1
 ok '--max-duration that passes is partial' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-duration 0.5s >/dev/null; test \$? = 3"
 ok 'a tier that is not configured is 2' sh -c 'kvget -q --from hot --from nowhere >/dev/null; test $? = 2'
 ok 'a tier that is down is left out and said' sh -c 'AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b kvget --from cold --from "s3://bucket/x" --endpoint-url http://127.0.0.1:9 --retries 0 >d.kv 2>err; cmp d.kv a.kv && grep -q "left out" err'
+
+# chunks that go while they are read: 8 of 260 KiB at 2 MB/s, the last of which go at once
+gone() {	# what kvget says of those left after the fifth
+	rm -rf less && cp -r cold less
+	kvget -j 1 --bwlimit 2MB/s "$@" >/dev/null 2>err &
+	sleep 0.2
+	kvstat ls --sort chain -o name cold | tail -n 3 | while read -r n; do rm less/*/*/*/"$n"*; done
+	wait $!
+	echo "$? $(grep -o 'vanished [0-9]' err)"
+}
+is 'of all that is there, what goes meanwhile was not there'	"$(gone less)" '0 vanished 3'
+is 'what was asked for is missed'	"$(gone less --chain "$(kvstat chain -o name cold)")" '1 vanished 3'
 finish
