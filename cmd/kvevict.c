@@ -378,6 +378,7 @@ run(const char *url)
 		tool_mark(ERR_PARTIAL);
 	goto done;
 fail:
+	report_alike();
 	tool_fail(&e);
 done:
 	if (locked)

@@ -26,6 +26,13 @@ ok 'the bucket is gone while we read'	says 7 "'bucket' is gone" \
 ok '... and while we verify'	says 7 "'bucket' is gone" kvstat verify -q s3://bucket/fgone-GET-3
 ok '... and while we write'	says 7 "'bucket' is gone" kvput -q -j 2 s3://bucket/fgone-PUT-3 s
 
+# deletes that fail are told once a request, and counted
+kvput -q s3://bucket/fkeep s
+kvevict s3://bucket/fkeep -j 1 --all --yes --min-age 0 --policy fifo >/dev/null 2>said
+is 'what may not be deleted is told once, and counted' \
+	"$? $(grep -o -e AccessDenied -e 'and so .*' -e 'none of .*' -e 'failed 10$' said | tr '\n' ' ')" \
+	'6 AccessDenied and so 9 more none of 10 chunks could be deleted failed 10 '
+
 # requests for objects: one a chunk where no order is kept, and one more for its parent where it is
 hostile --log log
 kvput -q s3://bucket/order s

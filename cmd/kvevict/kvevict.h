@@ -22,6 +22,7 @@ int report_open(struct kvevict *k, struct err *e);
 void report_step(void *ctx, const struct plan_step *s, enum evict_state state,
 	const struct err *why);
 litter_told report_litter;
+void report_alike(void);	/* how many more failures there were like the last one told */
 void report_close(struct kvevict *k, const struct evict_run *r);
 
 /* A line for each tenant of the quota file, after a plan: on stderr, or with --json on stdout. */

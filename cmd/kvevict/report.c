@@ -139,14 +139,38 @@ audit_line(struct kvevict *k, const struct plan_step *s, enum evict_state state)
 	buf_free(&name);
 }
 
+/* A request for many that failed is told once. */
+static struct err told;
+static uint64_t alike;
+
+void
+report_alike(void)
+{
+	if (alike && told.kind != ERR_STOPPED)
+		tool_warn("and so %" PRIu64 " more", alike);
+	alike = 0;
+}
+
+static void
+tell_failure(const struct err *why)
+{
+	tool_mark(ERR_PARTIAL);
+	if (why->kind == told.kind && !strcmp(why->text, told.text)) {
+		alike++;
+		return;
+	}
+	report_alike();
+	told = *why;
+	tool_fail(why);
+}
+
 void
 report_step(void *ctx, const struct plan_step *s, enum evict_state state, const struct err *why)
 {
 	struct kvevict *k = ctx;
 
 	if (state == EVICT_FAILED) {
-		tool_fail(why);
-		tool_mark(ERR_PARTIAL);
+		tell_failure(why);
 		return;
 	}
 	if (state != EVICT_GONE && state != EVICT_VANISHED)
@@ -166,8 +190,7 @@ report_litter(void *ctx, const char *name, uint64_t size, const char *what, cons
 
 	(void)ctx;
 	if (why) {
-		tool_fail(why);
-		tool_mark(ERR_PARTIAL);
+		tell_failure(why);
 		return;
 	}
 	for (i = 0; i < COLS; i++) {
@@ -293,17 +316,28 @@ metrics(const struct kvevict *k, const struct evict_run *r)
 	metrics_end(&b, k->seconds);
 }
 
+/* Was anything begun? Not if a guard, or how it was asked for, ended the run. */
+static int
+has_summary(const struct kvevict *k, const struct evict_run *r)
+{
+	enum err_kind worst = tool_mark(ERR_NONE);
+	int i, begun = worst != ERR_REFUSED && worst != ERR_USAGE;
+
+	for (i = 0; i < EVICT_STATES; i++)
+		begun |= r->count[i] > 0;
+	return k->ev.policy && begun;
+}
+
 void
 report_close(struct kvevict *k, const struct evict_run *r)
 {
+	report_alike();
 	out_close(out);
 	if (audit >= 0)
 		close(audit);
 	if (k->ev.policy)
 		tenants(&k->ev);
-	/* what was refused was not begun */
-	if (k->ev.policy && tool_mark(ERR_NONE) != ERR_REFUSED &&
-	    tool_mark(ERR_NONE) != ERR_USAGE)
+	if (has_summary(k, r))
 		summary_lines(k, r);
 	summary_json(k, r);
 	if (!opts_common.dry)	/* nothing was done that could be counted */
