@@ -20,6 +20,8 @@ for n in 0 1 7 8 4095 4096 4100 8191 8192 $((4096 + 4096)) $((8192 + 65535)) $((
 done
 ok 'cut after 3 chunks: they are stored' sh -c "head -c $((4096 + 3 * chunk)) a.kv | kvput -q s3; test \$(kvstat ls -o name s3 | wc -l) = 3"
 
+ok 'a text is no stream' sh -c 'kvput s4 "$1" 2>err; [ $? -eq 4 ] && grep -q "not a chunk" err' x "$here/lib.sh"
+
 flip() {	# file offset: flips one bit
 	b=$(dd if="$1" bs=1 skip="$2" count=1 2>/dev/null | od -An -tu1 | tr -d ' ')
 	printf "%b" "\\0$(printf %o $((b ^ 4)))" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null

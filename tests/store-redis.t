@@ -89,6 +89,11 @@ ok 'a user who may only read'	env REDISCLI_AUTH=pw sh -c "kvget 'gen:tiny?tokens
 ok 'a password in the URL is 2' status 2 kvget "redis://u:p@127.0.0.1:$redis_port"
 redis_stop auth
 
+# commands that the server does without
+redis_start less --rename-command DBSIZE '' --rename-command CLIENT ''
+ok 'neither DBSIZE nor CLIENT'	there_and_back "redis://127.0.0.1:$redis_port"
+redis_stop less
+
 # TLS
 redis_certs
 tls_port=$(redis_free_port)

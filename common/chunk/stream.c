@@ -100,13 +100,13 @@ read_region(struct stream_in *s, char *page, char **region, size_t *n, struct er
 		return err_in(e, "stream");
 	if (got == 0)
 		return at_end(s, e) < 0 ? -1 : 0;
+	*n = got >= 8 ? chunk_region(page, e) : CHUNK_ALIGN;
+	if (!*n)
+		return err_in(e, "stream at byte %" PRIu64, s->read);
 	s->read += (uint64_t)got;
 	if (got < CHUNK_ALIGN)
 		return err_set(e, ERR_CORRUPT, "stream truncated inside a header at byte %" PRIu64
 			" after %" PRIu64 " complete chunks", s->read, s->total);
-	*n = chunk_region(page, e);
-	if (!*n)
-		return err_in(e, "stream at byte %" PRIu64, s->read - CHUNK_ALIGN);
 	if (*n == CHUNK_ALIGN)
 		return 1;
 	*region = malloc(*n);

@@ -157,7 +157,7 @@ read_name(struct listing *l, struct resp *r, struct err *e)
 	return 0;
 }
 
-/* How many keys the server has; if it is not allowed to tell, any number. */
+/* How many keys the server has; if it may not tell, or does not know how, any number. */
 static int
 read_size(struct listing *l, struct resp *r, struct err *e)
 {
@@ -165,7 +165,7 @@ read_size(struct listing *l, struct resp *r, struct err *e)
 	int64_t n;
 
 	if (resp_get_number(r, &n, &why) < 0) {
-		if (resp_broken(r) || why.kind != ERR_REFUSED)
+		if (resp_broken(r) || why.kind == ERR_TEMP)
 			return err_set(e, why.kind, "%s", why.text);
 		n = INT64_MAX;
 	}
