@@ -61,6 +61,7 @@ tool_start(const char *name)
 		sigaction(asks[i], &a, NULL);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);	/* until there is progress to tell */
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 }

@@ -11,7 +11,8 @@ extern const char *tool_name;	/* "kvput" */
 extern int tool_verbose;	/* -v counts up, -q makes it -1 */
 
 /* INT, TERM, HUP ask for a stop (base/stop); a second one kills. SIGPIPE is ignored: a write
- * error tells. No core dumps: secrets may be in memory. */
+ * error tells; and SIGUSR1, until progress.h takes it up. No core dumps: secrets may be in
+ * memory. */
 void tool_start(const char *name);
 
 /* A line on stderr, "kvput: text"; note: not with -q; info: only with -v. */

@@ -142,6 +142,15 @@ is '141: nobody reads the table' "$({ kvstat ls s; echo $? >rc; } | :; cat rc)" 
 { kvget 'gen:tiny?tokens=100000' 2>err; } | head -c 1 >/dev/null
 is 'no word about it' "$(grep -iE 'pipe|write' err)" ''
 
+mkfifo names
+kvstat ls s --names-from names >out 2>err & asked=$!
+sleep 0.2
+kill -USR1 "$asked"
+sleep 0.1
+echo "$name" >names
+wait "$asked"
+is 'SIGUSR1 where there is no progress to tell: nothing' "$? $(wc -l <out)" '0 1'
+
 # standard streams that are closed: nothing takes their places
 ok 'no standard input' sh -c 'kvput new <&- 2>err; [ $? -eq 7 ] && grep -q "Bad file descriptor" err'
 ok 'no standard output' status 7 sh -c 'kvget -q s >&-'
