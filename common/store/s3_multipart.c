@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/par.h"
+#include "base/stop.h"
 #include "base/xml.h"
 #include "store/s3.h"
 
@@ -33,6 +34,7 @@ take_id(void *ctx, const char *path, const char *text, struct err *e)
 	return 0;
 }
 
+/* No signal breaks it off: who does not hear the upload's id cannot take it back. */
 static int
 begin(struct upload *u, struct err *e)
 {
@@ -40,10 +42,12 @@ begin(struct upload *u, struct err *e)
 	struct s3_body none = { 0 };
 	struct s3_call c = {
 		.method = "POST", .key = u->key, .query = { { "uploads", "" } }, .body = &none,
-		.text = &text,
+		.text = &text, .finish = 1,
 	};
 	int rc;
 
+	if (stop_asked())
+		return err_set(e, ERR_STOPPED, "stopped by a signal");
 	s3_put_headers(u->s, &c, 0, u->s->storage_class);
 	rc = s3_do(u->s, &c, e);
 	if (rc == 0 && text.len && buf_room(&text, 1))
