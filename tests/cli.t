@@ -142,12 +142,12 @@ is '141: nobody reads the table' "$({ kvstat ls s; echo $? >rc; } | :; cat rc)" 
 { kvget 'gen:tiny?tokens=100000' 2>err; } | head -c 1 >/dev/null
 is 'no word about it' "$(grep -iE 'pipe|write' err)" ''
 
-mkfifo names
-kvstat ls s --names-from names >out 2>err & asked=$!
+mkfifo pipe
+kvstat ls s --names-from pipe >out 2>err & asked=$!
 sleep 0.2
 kill -USR1 "$asked"
 sleep 0.1
-echo "$name" >names
+timeout 5 sh -c 'echo "$1" >pipe' x "$name"
 wait "$asked"
 is 'SIGUSR1 where there is no progress to tell: nothing' "$? $(wc -l <out)" '0 1'
 
