@@ -13,6 +13,7 @@ struct wire_door {
 	pthread_cond_t change;
 	struct waiting *waiting;
 	unsigned conns;
+	struct guest *gone;	/* their threads are to be joined */
 	int wake;		/* an eventfd: a connection is over */
 	const struct wire_serve *serve;
 	const struct conn_opts *opts;
@@ -109,6 +110,8 @@ turn_away(struct conn *c, const struct err *why)
 struct guest {
 	struct wire_door *d;
 	struct conn *c;
+	pthread_t thread;
+	struct guest *next;	/* that has gone */
 };
 
 /* Takes c. */
@@ -149,9 +152,10 @@ guest_thread(void *arg)
 	uint64_t one = 1;
 
 	receive_guest(d, g->c);
-	free(g);
 	pthread_mutex_lock(&d->lock);
 	d->conns--;
+	g->next = d->gone;
+	d->gone = g;
 	(void)!write(d->wake, &one, sizeof(one));
 	pthread_cond_broadcast(&d->change);
 	pthread_mutex_unlock(&d->lock);
@@ -163,7 +167,6 @@ static void
 admit(struct wire_door *d, struct conn *c)
 {
 	struct guest *g = malloc(sizeof(*g));
-	pthread_t thread;
 	struct err e;
 	int full;
 
@@ -172,11 +175,9 @@ admit(struct wire_door *d, struct conn *c)
 	d->conns += !full;
 	pthread_mutex_unlock(&d->lock);
 	if (g && !full) {
-		*g = (struct guest){ d, c };
-		if (pthread_create(&thread, NULL, guest_thread, g) == 0) {
-			pthread_detach(thread);
+		*g = (struct guest){ .d = d, .c = c };
+		if (pthread_create(&g->thread, NULL, guest_thread, g) == 0)
 			return;
-		}
 	}
 	if (!full) {
 		pthread_mutex_lock(&d->lock);
@@ -190,6 +191,23 @@ admit(struct wire_door *d, struct conn *c)
 	conn_close(c);
 }
 
+/* To the end of their threads, which outlasts their connections: TLS clears up there. */
+static void
+see_off(struct wire_door *d)
+{
+	struct guest *g, *next;
+
+	pthread_mutex_lock(&d->lock);
+	g = d->gone;
+	d->gone = NULL;
+	pthread_mutex_unlock(&d->lock);
+	for (; g; g = next) {
+		next = g->next;
+		pthread_join(g->thread, NULL);
+		free(g);
+	}
+}
+
 /* Has somebody seen enough? What happens from now on wakes the listener. */
 static int
 enough(struct wire_door *d)
@@ -197,6 +215,7 @@ enough(struct wire_door *d)
 	uint64_t n;
 
 	(void)!read(d->wake, &n, sizeof(n));
+	see_off(d);
 	return d->serve->enough(d->serve->ctx);
 }
 
@@ -221,6 +240,7 @@ wire_serve(const struct wire_serve *s, const struct conn_opts *o, struct err *e)
 	while (d.conns)
 		pthread_cond_wait(&d.change, &d.lock);
 	pthread_mutex_unlock(&d.lock);
+	see_off(&d);
 	close(d.wake);
 	return rc < 0 ? -1 : 0;
 }
