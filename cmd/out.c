@@ -38,8 +38,6 @@ choose(void)
 		return NAME;
 	if (f && !strcmp(f, "wide"))
 		return WIDE;
-	if (f && strcmp(f, "tsv") != 0)
-		opts_bad("-o '%.20s': wide, name or tsv", f);
 	return f || !isatty(STDOUT_FILENO) ? TSV : TABLE;
 }
 

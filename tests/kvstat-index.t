@@ -78,6 +78,14 @@ ok 'a damaged one is 4, and says what to do' sh -c "kvstat index export '$tmp/kv
 ok 'which helps'		sh -c "kvstat index rebuild '$tmp/kv' --index '$db' && ls '$db'.damaged-*"
 ok 'none yet is 1'		status 1 kvstat index export "$tmp/never"
 
+# headers longer than a page do not come with the listing; parents that the index knows fill the gaps
+kvget -q 'gen:layers=1200,heads=1,head_dim=8?tokens=320&chunk-tokens=16&seed=1' | kvput -q "$tmp/mixed"
+kvget -q 'gen:layers=1200,heads=1,head_dim=8?tokens=640&chunk-tokens=16&seed=2' | kvput -q --compress planes+zstd "$tmp/mixed"
+kvget -q "$tmp/mixed" >"$tmp/without"
+is 'one in three has a short header' "$(find "$tmp/mixed" -name '*.safetensors' -exec head -c 2 {} \; | od -An -v -tu2 -w2 | sort | uniq -c | tr -s ' \n' ' ')" ' 20 4088 40 12280 '
+kvstat index rebuild -q "$tmp/mixed"
+ok 'chains with an index are those without' sh -c "kvget -q '$tmp/mixed' | cmp - '$tmp/without'"
+
 # the same history in Redis gives the same plan
 if command -v redis-server >/dev/null; then
 	# shellcheck source=tests/server/redis.sh

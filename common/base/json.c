@@ -205,11 +205,12 @@ name(struct json *j, struct err *e)
 int
 json_plain_pair(struct json *j, const char **name, size_t *len)
 {
-	const char *end = j->end - 3, *p, *q;	/* room for '":"' */
+	const char *end, *p, *q;
 
 	if (j->state != COMMA || j->stack[j->depth - 1] != '{' || j->end - j->p < 8 ||
 	    j->p[0] != ',' || j->p[1] != '"')
 		return 0;
+	end = j->end - 3;	/* room for '":"' */
 	p = plain(j->p + 2, end);
 	if (p >= end || p[0] != '"' || p[1] != ':' || p[2] != '"')
 		return 0;

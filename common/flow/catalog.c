@@ -142,6 +142,7 @@ grow(struct catalog *c, const struct catalog *v, size_t n)
 	c->rows = r ? r : c->rows;
 	h = more_room(c->brought, c->n_brought, brought, sizeof(*h));
 	c->brought = h ? h : c->brought;
+	c->room_brought = h ? brought + 1 : c->room_brought;
 	return g && r && h ? 0 : -1;
 }
 

@@ -96,7 +96,7 @@ struct catalog {
 	uint64_t foreign, foreign_bytes;	/* objects that are no chunks */
 	uint64_t litter;
 	struct cat_head *brought;	/* headers that came with the listing */
-	size_t n_brought;
+	size_t n_brought, room_brought;
 };
 
 /* List a place. jobs 0: what the store likes. */

@@ -269,6 +269,7 @@ order_brought(struct catalog *c, struct err *e)
 	}
 	free(c->brought);
 	c->brought = v;
+	c->room_brought = c->n_brought + 1;
 	return 0;
 }
 

@@ -47,14 +47,15 @@ catalog_parse(struct cat_head *out, const struct key *k, const struct store_item
 uint32_t
 catalog_bring(struct catalog *c, const struct cat_head *h)
 {
+	size_t room = c->room_brought ? 2 * c->room_brought : 1024;
 	struct cat_head *v;
 
-	/* room for 1024 and then twice as many each time */
-	if (c->n_brought == 0 || (c->n_brought >= 1024 && !(c->n_brought & (c->n_brought - 1)))) {
-		v = realloc(c->brought, (c->n_brought ? 2 * c->n_brought : 1024) * sizeof(*v));
+	if (c->n_brought == c->room_brought) {
+		v = realloc(c->brought, room * sizeof(*v));
 		if (!v)
 			return 0;
 		c->brought = v;
+		c->room_brought = room;
 	}
 	c->brought[c->n_brought++] = *h;
 	return (uint32_t)c->n_brought;
@@ -127,7 +128,7 @@ catalog_heads(struct catalog *c, struct place *p, unsigned jobs, struct cat_head
 	if (c->n && i == c->n) {	/* as a listing of a directory brings them */
 		*heads = c->brought;
 		c->brought = NULL;
-		c->n_brought = 0;
+		c->n_brought = c->room_brought = 0;
 		return 0;
 	}
 	h.v = calloc(c->n + 1, sizeof(*h.v));

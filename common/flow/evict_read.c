@@ -200,6 +200,7 @@ link_by(struct evict *ev, uint32_t nth, unsigned jobs, size_t *bad, struct err *
 		rc = catalog_heads(&part, ev->place, jobs, &heads, e);
 	ev->cat.brought = part.brought;
 	ev->cat.n_brought = part.n_brought;
+	ev->cat.room_brought = part.room_brought;
 	for (i = 0; rc == 0 && i < part.n; i++) {
 		join_head(ev, unit[i], &heads[i]);
 		*bad += heads[i].state != 0;
