@@ -343,14 +343,8 @@ out_close(struct out *o)
 {
 	if (!o)
 		return;
-	if (o->form == TABLE || o->form == WIDE)
+	if (o->rows)
 		table(o);
-	out_drop(o);
-}
-
-void
-out_drop(struct out *o)
-{
 	buf_free(&o->cells);
 	buf_free(&o->text);
 	free(o->width);

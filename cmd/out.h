@@ -47,8 +47,7 @@ void out_row(struct out *o, const union out_value *v);
  * is given. They come out in order. */
 typedef void out_make(struct out *o, size_t i, void *ctx);
 void out_rows(struct out *o, size_t n, out_make *row, void *ctx);
-void out_close(struct out *o);
-void out_drop(struct out *o);	/* without the head of an empty table */
+void out_close(struct out *o);	/* an empty table has no head */
 
 /* One NDJSON object for summaries: pairs as JSON text already; "kv.summary/1" and the exit
  * word are added. Only with --json. To stderr when stdout carries data (to_stderr). */

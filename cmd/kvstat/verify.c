@@ -259,10 +259,7 @@ run(struct stat_place *s, uint64_t k, uint64_t n, int quick, int all)
 		verify_heads(&v, s, count);
 	else
 		verify_all(&v, s, count);
-	if (v.bad || v.all)
-		out_close(v.out);
-	else
-		out_drop(v.out);
+	out_close(v.out);
 	tool_note("%" PRIu64 " good, %" PRIu64 " bad%s, %s in %s", v.good, v.bad,
 		v.gone ? ", some vanished" : "", num_size_text(size, v.bytes),
 		num_duration_text(time, clock_mono() - start));
