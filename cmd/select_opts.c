@@ -77,8 +77,8 @@ json_name(char *line)
 static void
 names_from(struct select *s, const char *path)
 {
-	char sep = opts_common.nul ? 0 : '\n', *line, *next, *end;
-	struct buf b = { 0 };	/* kept: the names point into it */
+	char sep = opts_common.nul ? 0 : '\n', *line, *next, *end, *name;
+	struct buf b = { 0 };
 	struct err e;
 
 	if (io_slurp(!strcmp(path, "-") ? "/dev/stdin" : path, &b, 1u << 30, &e) < 0) {
@@ -91,11 +91,13 @@ names_from(struct select *s, const char *path)
 		next = memchr(line, sep, (size_t)(end - line));
 		next = next ? next + 1 : end + 1;
 		next[-1] = 0;
-		if (*line == '{')
-			line = json_name(line);
-		if (line && *line)
-			add_name(s, line);
+		name = *line == '{' ? json_name(line) : line;
+		if (name && *name)
+			add_name(s, name);
+		if (name != line)
+			free(name);
 	}
+	buf_free(&b);
 	if (!s->n_prefixes)	/* an empty list selects nothing, not everything */
 		add(&s->prefixes, &s->n_prefixes, "none");
 }

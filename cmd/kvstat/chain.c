@@ -252,7 +252,7 @@ verb_chain(int argc, char **argv)
 	static struct chain c = { .chunk_tokens = 256 };
 	const char *head = NULL, *tokens = NULL, *hashes = NULL, *algo = NULL;
 	const char *urls[CHAIN_PLACES];
-	struct select sel;
+	static struct select sel;
 	struct err e;
 	int o, explain = 0;
 	size_t i;

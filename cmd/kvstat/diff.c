@@ -120,7 +120,7 @@ verb_diff(int argc, char **argv)
 {
 	struct joining j = { 0 };
 	struct stat_place a, b;
-	struct select sel;
+	static struct select sel;
 	char json[200];
 	int c;
 

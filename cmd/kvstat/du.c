@@ -176,7 +176,7 @@ verb_du(int argc, char **argv)
 	int64_t now = clock_now();
 	struct sums t = { 0 };
 	struct stat_place s;
-	struct select sel;
+	static struct select sel;
 	char by = 'm';
 	int c, i;
 

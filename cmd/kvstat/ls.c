@@ -189,7 +189,7 @@ verb_ls(int argc, char **argv)
 	enum order by = BY_NAME;
 	uint64_t limit = UINT64_MAX;
 	struct stat_place s;
-	struct select sel;
+	static struct select sel;
 	struct err e;
 	int c, lng = 0;
 

@@ -262,7 +262,7 @@ void
 verb_show(int argc, char **argv)
 {
 	struct stat_place s;
-	struct select sel;
+	static struct select sel;
 	int c;
 
 	select_init(&sel);

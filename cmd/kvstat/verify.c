@@ -301,7 +301,7 @@ verb_verify(int argc, char **argv)
 {
 	uint64_t k = 1, n = 1;
 	struct stat_place s;
-	struct select sel;
+	static struct select sel;
 	const char *manifest = NULL;
 	int c, quick = 0, all = 0, updating = 0;
 
