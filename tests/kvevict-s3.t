@@ -34,6 +34,9 @@ ok 'lru with an index' kvevict -q s3://kvb/kv --max-size $((26 * one)) --min-age
 unset KVTOOLS_INDEX
 ok 'demotes to a directory' kvevict -q s3://kvb/kv --max-chunks 20 --min-age 0 --demote-to cold
 is 'six' "$(count s3://kvb/kv) $(count cold)" '20 6'
+alias="s3://kvb/kv?endpoint-url=$(echo "$AWS_ENDPOINT_URL" | sed 's/127\.0\.0\.1/localhost/')"
+ok 'a bucket by another name is the store itself' sh -c "kvevict s3://kvb/kv --max-chunks 18 --min-age 0 --demote-to '$alias' 2>&1 | grep -q 'demote to .*: that is the store itself'"
+is 'and loses nothing' "$(count s3://kvb/kv)" 20
 kvevict -q s3://kvb/kv --max-chunks 18 --min-age 0 --lock >/dev/null
 is 'the lock is given back' "$(kvevict -q s3://kvb/kv --max-chunks 16 --min-age 0 --lock | wc -l)" 2
 

@@ -1,6 +1,10 @@
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limit.h"
 #include "digest/digest.h"
 #include "flow/evict_demote.h"
@@ -13,15 +17,41 @@ struct demote {
 	struct limit *limit;
 };
 
+/* A copy in the store it was made from would go with the original, and a store can have many
+ * URLs: names of hosts, mounts. So what is put there must not be seen here. */
+static int
+check_elsewhere(struct store *from, struct store *to, struct err *e)
+{
+	const struct iovec nothing = { NULL, 0 };
+	const char *name;
+	char text[64];
+	struct store_item it;
+	signed char state;
+	struct err ignored;
+	int seen;
+
+	snprintf(text, sizeof(text), "demote-%ld-%" PRId64 ".tmp", (long)getpid(), clock_now_ns());
+	name = text;
+	if (store_put(to, name, &nothing, 1, NULL, e) < 0)
+		return err_in(e, "demote to %s", store_url(to));
+	seen = store_stat(from, name, &it, e) == 0 ? 1 : e->kind == ERR_ABSENT ? 0 : -1;
+	store_delete(to, &name, 1, &state, &ignored);	/* an archive may not allow it */
+	return seen <= 0 ? seen :
+		err_set(e, ERR_USAGE, "demote to %s: that is the store itself", store_url(to));
+}
+
 int
 demote_open(struct demote **out, const struct evict *ev, const struct evict_run *r,
 	unsigned *jobs, struct err *e)
 {
-	struct demote *d = calloc(1, sizeof(*d));
+	struct demote *d;
 	uint64_t largest = 1;
 	size_t i;
 
 	*out = NULL;
+	if (check_elsewhere(ev->place->store, r->demote, e) < 0)
+		return -1;
+	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(e, ERR_FAILED, "demote: out of memory");
 	d->ev = ev;

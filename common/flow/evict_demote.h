@@ -7,7 +7,8 @@
  * too), and reading them back. */
 struct demote;
 
-/* *jobs is lowered so that the largest objects fit into r->mem. */
+/* *jobs is lowered so that the largest objects fit into r->mem. ERR_USAGE: the other store is the
+ * same by another name. */
 int demote_open(struct demote **out, const struct evict *ev, const struct evict_run *r,
 	unsigned *jobs, struct err *e);
 void demote_close(struct demote *d);	/* safe on NULL */
