@@ -25,7 +25,7 @@ static const struct opt options[] = {
 		NULL },
 	{ MAX_CHUNKS, "max-chunks", "N", "keep no more chunks than this", NULL },
 	{ TTL, "ttl", "TIME", "delete what was not used for so long, like 7d", NULL },
-	{ POLICY, "policy", "NAME", "what goes first (default lru; fifo if uses are not known)",
+	{ POLICY, "policy", "NAME", "what goes first (default lru; lfu or fifo if not known)",
 		"auto lru fifo lfu s3fifo sieve lru2 arc 2q w-tinylfu gdsf cost length-aware "
 		"priority size ttl quota" },
 	{ COST_ALPHA, "cost-alpha", "X", "size exponent of the policy cost (default 2)", NULL },

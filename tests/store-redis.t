@@ -70,6 +70,7 @@ kvevict "$url/10" --max-chunks 1 --policy lfu --min-age 0 --max-delete 100% >"$t
 is 'the least often used goes'	"$(cut -f 1-3,6 "$tmp/lfu")" \
 	"$(printf 'delete\tlfu\t%.12s\t100' "${redis_rare##*/}")"
 is 'and no other'		"$(redis_cli plain -n 10 DBSIZE) $(redis_cli plain -n 10 EXISTS "$redis_rare")" '1 0'
+ok 'that is the policy if none is named'	sh -c "kvevict -n '$url/10' --max-chunks 0 --min-age 0 --max-delete 100% | grep -q '^delete	lfu	'"
 ok 'a last use is not known then' sh -c "kvevict -n '$url/10' --max-size 1 --min-age 0 --policy lru 2>'$tmp/said'
 	[ \$? -eq 2 ] && grep -q 'when objects were last used' '$tmp/said' && [ \$(wc -l <'$tmp/said') -eq 1 ]"
 redis_cli plain CONFIG SET maxmemory-policy noeviction >/dev/null

@@ -258,7 +258,8 @@ choose_policy(struct evict *ev, const struct evict_want *w, struct err *e)
 	int knows = ev->knows_use || (!ev->units.n && strcmp(store_scheme(ev->place->store), "s3"));
 	unsigned needs;
 
-	ev->policy = w->policy ? w->policy : policy_find(knows ? "lru" : "fifo", e);
+	ev->policy = w->policy ? w->policy :
+		policy_find(knows ? "lru" : ev->knows_hits ? "lfu" : "fifo", e);
 	if (!ev->policy)
 		return -1;
 	if (!strcmp(policy_name(ev->policy), "quota") && !ev->n_quotas)

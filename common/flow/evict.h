@@ -40,7 +40,7 @@ enum evict_flags {		/* of a unit */
 
 struct evict_want {
 	const struct select *select;
-	const struct policy_ops *policy;	/* NULL: lru, or fifo where uses are not known */
+	const struct policy_ops *policy;	/* NULL: lru; lfu or fifo, see kvevict(1) */
 	double alpha;			/* size exponent of "cost"; 0: its default */
 	double ttl_s;			/* 0: none */
 	uint64_t max_bytes;		/* UINT64_MAX: no limit */
