@@ -267,6 +267,19 @@ sweep_versions(struct evict *ev, struct err *e)
 	return evict_versions(ev, &w, report_litter, &k, e);
 }
 
+/* Of the names on the command line, which come after those of lists: absent ones are told, and the
+ * others go; one that could mean several ends the run. */
+static int
+check_names(const struct catalog *c, struct err *e)
+{
+	struct select s = { .n_prefixes = k.names };
+
+	s.prefixes = k.select.prefixes + k.select.n_prefixes - k.names;
+	if (select_unique(&s, c) < 0 && tool_mark(ERR_NONE) == ERR_USAGE)
+		return err_set(e, ERR_USAGE, "nothing was deleted");
+	return 0;
+}
+
 /* litter NULL: leave it. */
 static int
 evict(struct place *p, struct index *ix, struct litter *litter, struct store *demote,
@@ -274,7 +287,7 @@ evict(struct place *p, struct index *ix, struct litter *litter, struct store *de
 {
 	struct evict *ev = &k.ev;
 
-	if (evict_read(ev, p, ix, &k.want, e) < 0)
+	if (evict_read(ev, p, ix, &k.want, e) < 0 || (k.names && check_names(&ev->cat, e) < 0))
 		return -1;
 	if (litter && litter_find(litter, ev, k.want.min_age_s, e) < 0)
 		return -1;
@@ -411,7 +424,8 @@ main(int argc, char **argv)
 		lifecycle(&k, argv[optind]);
 		return tool_end();
 	}
-	if (optind + 1 < argc)
+	k.names = (size_t)(argc - optind - 1);
+	if (k.names)
 		k.selects = 1;
 	select_names(&k.select, argv + optind + 1, argc - optind - 1);
 	if (k.selects)

@@ -145,6 +145,8 @@ select_names(struct select *s, char **names, int n)
 		add_name(s, *names++);
 }
 
+#define LOOKS_MAX (1u << 26)	/* names x rows that are compared, under a second */
+
 /* How many different hashes fit; the first two are told. */
 static size_t
 fits(const struct catalog *c, const char *prefix, const struct cat_row *two[2])
@@ -174,8 +176,8 @@ select_unique(const struct select *s, const struct catalog *c)
 	for (i = 0; i < s->n_prefixes; i++) {
 		struct err e;
 
-		if (strlen(s->prefixes[i]) == 64 && c->n > 4096)
-			continue;	/* whole names are unique; absent ones are counted below */
+		if (strlen(s->prefixes[i]) == 64 && c->n > LOOKS_MAX / s->n_prefixes)
+			continue;	/* whole names are unique, and so many are a program's */
 		n = fits(c, s->prefixes[i], two);
 		if (n == 1)
 			continue;

@@ -25,6 +25,8 @@ is 'the oldest two, both ranks' "$(find lm -type f | wc -l) $(cut -f 3 real.txt 
 ok 'no orphans where no parents are known' status 2 kvevict -q lm --unreachable
 ok 'incomplete chunks' kvevict -q lm --incomplete
 is 'are gone' "$(find lm -type f | wc -l)" 10
+ok 'a name that could mean several deletes none' status 2 kvevict -q lm 000000 --max-delete 100%
+is 'of them' "$(find lm -type f | wc -l)" 10
 ok 'policies by use go by access times' kvevict -q lm --max-chunks 4 --policy lfu
 
 mkdir pt

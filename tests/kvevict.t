@@ -22,6 +22,16 @@ ok 'no such policy' status 2 kvevict s --max-size 1 --policy best
 ok 'bad percentage' status 2 kvevict s --max-size 120%
 is 'nothing of that deleted anything' "$(left)" 16
 
+# names
+leaf=$(kvstat chain s | cut -f 1)
+inner=$(kvstat ls s | cut -f 1 | grep -v "$leaf" | head -n 1)
+ok 'one that others continue stays, and a line says so' sh -c "kvevict s '$inner' 2>&1 | grep -q '^kvevict: 1 that should go stay'"
+is 'it does' "$(left)" 16
+kvevict s 999999999999 "$leaf" >out.txt 2>said
+is 'one that is not there is 1, and told' "$? $(grep -c '^kvevict: 999999999999: no such chunk' said)" '1 1'
+is 'the others go' "$(left) $(wc -l <out.txt)" '15 1'
+ok 'one that is gone' status 1 ev "$leaf"
+
 # guard, at its bound
 ok 'a quarter may go' ev --max-size $((12 * one))
 is 'and went' "$(left)" 12

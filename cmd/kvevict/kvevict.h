@@ -10,6 +10,7 @@ struct kvevict {
 	struct evict_want want;
 	struct select select;
 	int selects;			/* an option or a name narrows the selection */
+	size_t names;			/* so many at the end of select.prefixes are operands */
 	const char *demote, *audit;
 	int all, yes, lock, litter, versions, limits, has_ttl;
 	char rule;			/* 'p': print a lifecycle rule, 'i': install it */

@@ -207,6 +207,20 @@ report_litter(void *ctx, const char *name, uint64_t size, const char *what, cons
 	swept++;
 }
 
+/* Those that were asked for and are not in the plan. */
+static uint64_t
+staying(const struct evict *ev)
+{
+	uint64_t n = 0;
+	size_t i;
+
+	for (i = EVICT_NOT + 1; i < EVICT_WHYS; i++)
+		n += ev->asked[i];
+	for (i = 0; i < ev->plan.n; i++)
+		n -= ev->why[ev->plan.steps[i].entry] != EVICT_NOT;
+	return n;
+}
+
 static void
 summary_lines(struct kvevict *k, const struct evict_run *r)
 {
@@ -239,6 +253,9 @@ summary_lines(struct kvevict *k, const struct evict_run *r)
 	if (ev->young || ev->pinned || ev->leased)
 		tool_note("protected: %" PRIu64 " young, %" PRIu64 " pinned, %" PRIu64 " leased",
 			ev->young, ev->pinned, ev->leased);
+	if (staying(ev))
+		tool_note("%" PRIu64 " that should go stay: protected, or others that stay "
+			"continue them", staying(ev));
 	if (ev->max_bytes != UINT64_MAX)
 		tool_note("limit %" PRIu64 " bytes, low water %" PRIu64 "; at most %" PRIu64
 			" chunks may be deleted", ev->max_bytes, ev->low_bytes, ev->allowed);
