@@ -69,11 +69,11 @@ io_write(int fd, const void *p, size_t n, struct err *e)
 	return io_writev(fd, &v, 1, e);
 }
 
-#define PIECE (256u << 10)
+#define PIECE (64u << 10)
 
 /* Regular files are written in pieces, by their place in the file: the page cache takes as large
- * folios as one write fills, and the largest are those that a virtual machine has not got from
- * its host yet. */
+ * folios as one write fills. Those of 64 KiB come from free memory that is in use again and again;
+ * larger ones from large areas, which a virtual machine may have to get from its host first. */
 static int
 in_pieces(int fd, const struct iovec *iov, int n)
 {
