@@ -14,18 +14,19 @@ PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
 VERSION    := 0.1
 
-PKGS := libcurl libcrypto libssl libzstd jansson libxxhash sqlite3 yaml-0.1
+# Those that are opened when first needed (common/lib) are not linked with
+PKGS   := libzstd jansson libxxhash yaml-0.1
+OPENED := libcurl libssl sqlite3
 CPPFLAGS += -D_GNU_SOURCE -DKVTOOLS_VERSION='"$(VERSION)"' -Icommon -Icmd -MMD -MP
 ifeq ($(shell $(PKG_CONFIG) --exists librdmacm libibverbs && echo yes),yes)
-PKGS     += librdmacm libibverbs
+OPENED   += librdmacm libibverbs
 CPPFLAGS += -DWITH_RDMA
 endif
 WARN := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2 $(WERROR)
 CFLAGS_ALL  = $(WARN) $(CFLAGS) -pthread $(SAN:%=-fsanitize=% -fno-sanitize-recover=all) \
-	$(shell $(PKG_CONFIG) --cflags $(PKGS))
-# libcurl is opened when first needed (common/conf/curl.c); the rest only by who uses it
+	$(shell $(PKG_CONFIG) --cflags $(PKGS) $(OPENED))
 LDLIBS_ALL  = -Wl,--as-needed $(LDFLAGS) -pthread $(SAN:%=-fsanitize=%) \
-	$(filter-out -lcurl,$(shell $(PKG_CONFIG) --libs $(PKGS))) -ldl -lm
+	$(shell $(PKG_CONFIG) --libs $(PKGS)) -ldl -lm
 
 TOOLS  := $(notdir $(basename $(wildcard cmd/kv*.c)))
 SHARED := $(patsubst %.c,$(O)/%.o,$(filter-out $(TOOLS:%=cmd/%.c),$(wildcard cmd/*.c)))

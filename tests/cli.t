@@ -24,6 +24,20 @@ for line in sys.stdin:
 assert n'; }
 tty() { script -qec "$1" /dev/null </dev/null; }
 
+# big libraries come when they are needed, and are missed only then
+mkdir broken
+for lib in libssl.so.3 libsqlite3.so.0 libcurl.so.4; do : >"broken/$lib"; done
+without() { LD_LIBRARY_PATH=$tmp/broken "$@"; }
+ok 'a chunk and its name need no big library' without kvstat verify s
+missed() {
+	lib=$1
+	shift
+	without status 2 "$@" >out 2>err && one_line err && grep -q "$lib" err
+}
+ok 'the index needs SQLite'	missed libsqlite3.so.0 kvstat index rebuild s
+ok 'S3 needs libcurl'		missed libcurl.so.4 kvstat ls s3://b/p
+ok 'TLS needs OpenSSL'		missed libssl.so.3 kvstat ls rediss://127.0.0.1:1/
+
 for tool in $tools; do
 	ok "$tool --version" sh -c "$tool --version | grep -qx '$tool (kvtools) [0-9][0-9.]*'"
 	ok "$tool --help tells usage and page" sh -c "$tool -h | grep -q '^usage: $tool' && $tool --help | grep -q '$tool(1)'"

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "conf/aws_chain.h"
+#include "lib/lib.h"
 
 /* Renew this long before the end, or at three quarters of a shorter life. */
 #define EARLY_S 600
@@ -93,6 +94,10 @@ aws_open(struct aws **out, const struct conf *conf, const struct aws_choice *cho
 	*out = NULL;
 	if (!a)
 		return err_sys(e, "AWS configuration");
+	if (lib_curl(e) < 0) {
+		free(a);
+		return -1;
+	}
 	pthread_once(&once, start_curl);
 	a->conf = conf;
 	pthread_mutex_init(&a->lock, NULL);

@@ -2,27 +2,24 @@
 #include <string.h>
 #include <time.h>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
-
 #include "base/uri.h"
 #include "conf/aws_sign.h"
+#include "digest/digest.h"
 
 static int
-hmac(unsigned char out[32], const void *key, size_t n_key, const char *text)
+hmac(unsigned char out[DIGEST_SHA256], const void *key, size_t n_key, const char *text,
+	struct err *e)
 {
-	return HMAC(EVP_sha256(), key, (int)n_key, (const unsigned char *)text, strlen(text), out,
-		NULL) ? 0 : -1;
+	return digest_hmac(out, key, n_key, text, strlen(text), e);
 }
 
 int
 aws_hash(char out[AWS_HASH_TEXT], const void *p, size_t n, struct err *e)
 {
-	unsigned char digest[32];
+	unsigned char digest[DIGEST_SHA256];
 
-	if (!SHA256(p, n, digest))
-		return err_set(e, ERR_FAILED, "sha-256: OpenSSL refused");
+	if (digest_sha256(digest, p, n, e) < 0)
+		return -1;
 	hex_write(out, digest, sizeof(digest));
 	return 0;
 }
@@ -50,7 +47,7 @@ aws_query_add(struct buf *out, const char *name, const char *value)
 
 /* The chain of HMACs changes once a day: the scope says for what it was made. */
 static int
-day_key(struct aws_sign_key *k, const struct aws_request *r, const char *secret)
+day_key(struct aws_sign_key *k, const struct aws_request *r, const char *secret, struct err *e)
 {
 	char scope[sizeof(k->scope)], day[9];
 	struct buf first = { 0 };
@@ -59,16 +56,17 @@ day_key(struct aws_sign_key *k, const struct aws_request *r, const char *secret)
 	n = snprintf(scope, sizeof(scope), "%.8s/%s/%s/aws4_request", r->time, r->region,
 		r->service);
 	if (n >= (int)sizeof(scope))
-		return -1;
+		return err_set(e, ERR_USAGE, "region '%.64s': too long", r->region);
 	if (!strcmp(k->scope, scope))
 		return 0;
 	k->scope[0] = 0;
 	snprintf(day, sizeof(day), "%.8s", r->time);
-	if (buf_printf(&first, "AWS4%s", secret) == 0 &&
-	    hmac(k->key, first.p, first.len, day) == 0 &&
-	    hmac(k->key, k->key, 32, r->region) == 0 &&
-	    hmac(k->key, k->key, 32, r->service) == 0 &&
-	    hmac(k->key, k->key, 32, "aws4_request") == 0) {
+	if (buf_printf(&first, "AWS4%s", secret) < 0)
+		err_set(e, ERR_FAILED, "out of memory");
+	else if (hmac(k->key, first.p, first.len, day, e) == 0 &&
+	    hmac(k->key, k->key, 32, r->region, e) == 0 &&
+	    hmac(k->key, k->key, 32, r->service, e) == 0 &&
+	    hmac(k->key, k->key, 32, "aws4_request", e) == 0) {
 		strcpy(k->scope, scope);
 		rc = 0;
 	}
@@ -131,11 +129,11 @@ aws_sign(const struct aws_request *r, const char *id, const char *secret,
 
 	if (canonical_hash(hash, r, e) < 0)
 		return -1;
-	if (day_key(key, r, secret) < 0)
-		return err_set(e, ERR_FAILED, "sign: no key for region '%.64s'", r->region);
+	if (day_key(key, r, secret, e) < 0)
+		return err_in(e, "sign");
 	snprintf(text, sizeof(text), "AWS4-HMAC-SHA256\n%s\n%s\n%s", r->time, key->scope, hash);
-	if (hmac(signature, key->key, sizeof(key->key), text) < 0)
-		return err_set(e, ERR_FAILED, "sign: OpenSSL refused");
+	if (hmac(signature, key->key, sizeof(key->key), text, e) < 0)
+		return err_in(e, "sign");
 	buf_printf(out, "AWS4-HMAC-SHA256 Credential=%s/%s,SignedHeaders=", id, key->scope);
 	header_names(out, r);
 	buf_str(out, ",Signature=");

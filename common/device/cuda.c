@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "device/ops.h"
+#include "lib/lib.h"
 
 /* Names, versions and constants: CUDA driver API, cuda.h of version 12. Names without suffix
  * are first versions of those functions, with 32-bit sizes. */
@@ -29,23 +30,23 @@ struct driver {
 	int (*entry)(const char *, void **, int, uint64_t);
 };
 
-static const struct symbol symbols[] = {
-	SYMBOL(driver, init, "cuInit"),
-	SYMBOL(driver, get, "cuDeviceGet"),
-	SYMBOL(driver, retain, "cuDevicePrimaryCtxRetain"),
-	SYMBOL(driver, release, "cuDevicePrimaryCtxRelease_v2"),
-	SYMBOL(driver, set_current, "cuCtxSetCurrent"),
-	SYMBOL(driver, alloc, "cuMemAlloc_v2"),
-	SYMBOL(driver, free, "cuMemFree_v2"),
-	SYMBOL(driver, range, "cuMemGetAddressRange_v2"),
-	SYMBOL(driver, in, "cuMemcpyHtoD_v2"),
-	SYMBOL(driver, out, "cuMemcpyDtoH_v2"),
-	SYMBOL(driver, ipc_get, "cuIpcGetMemHandle"),
-	SYMBOL(driver, ipc_open, "cuIpcOpenMemHandle_v2"),
-	SYMBOL(driver, ipc_close, "cuIpcCloseMemHandle"),
-	SYMBOL(driver, error, "cuGetErrorName"),
-	SYMBOL(driver, pci, "cuDeviceGetPCIBusId"),
-	SYMBOL(driver, entry, "cuGetProcAddress"),
+static const struct lib_symbol symbols[] = {
+	LIB_SYMBOL(driver, init, "cuInit"),
+	LIB_SYMBOL(driver, get, "cuDeviceGet"),
+	LIB_SYMBOL(driver, retain, "cuDevicePrimaryCtxRetain"),
+	LIB_SYMBOL(driver, release, "cuDevicePrimaryCtxRelease_v2"),
+	LIB_SYMBOL(driver, set_current, "cuCtxSetCurrent"),
+	LIB_SYMBOL(driver, alloc, "cuMemAlloc_v2"),
+	LIB_SYMBOL(driver, free, "cuMemFree_v2"),
+	LIB_SYMBOL(driver, range, "cuMemGetAddressRange_v2"),
+	LIB_SYMBOL(driver, in, "cuMemcpyHtoD_v2"),
+	LIB_SYMBOL(driver, out, "cuMemcpyDtoH_v2"),
+	LIB_SYMBOL(driver, ipc_get, "cuIpcGetMemHandle"),
+	LIB_SYMBOL(driver, ipc_open, "cuIpcOpenMemHandle_v2"),
+	LIB_SYMBOL(driver, ipc_close, "cuIpcCloseMemHandle"),
+	LIB_SYMBOL(driver, error, "cuGetErrorName"),
+	LIB_SYMBOL(driver, pci, "cuDeviceGetPCIBusId"),
+	LIB_SYMBOL(driver, entry, "cuGetProcAddress"),
 };
 
 #define OUT_OF_MEMORY 2
@@ -90,7 +91,7 @@ cuda_open(struct device **out, unsigned index, struct err *e)
 
 	if (!c)
 		return err_sys(e, "calloc");
-	if (library_open(names, symbols, sizeof(symbols) / sizeof(symbols[0]), &c->f, e) < 0)
+	if (lib_open(names, symbols, sizeof(symbols) / sizeof(symbols[0]), &c->f, e) < 0)
 		goto free_c;
 	if (c->f.init(0) || c->f.get(&c->device, (int)index)) {
 		err_set(e, ERR_USAGE, "no such device");

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "device/ops.h"
+#include "lib/lib.h"
 
 /*
  * Names and constants: Synapse, synapse_api.h of version 1.18. The device is one process's
@@ -29,19 +30,19 @@ struct driver {
 	int (*wait)(void *);
 };
 
-static const struct symbol symbols[] = {
-	SYMBOL(driver, init, "synInitialize"),
-	SYMBOL(driver, destroy, "synDestroy"),
-	SYMBOL(driver, acquire, "synDeviceAcquireByModuleId"),
-	SYMBOL(driver, release, "synDeviceRelease"),
-	SYMBOL(driver, alloc, "synDeviceMalloc"),
-	SYMBOL(driver, free, "synDeviceFree"),
-	SYMBOL(driver, host_alloc, "synHostMalloc"),
-	SYMBOL(driver, host_free, "synHostFree"),
-	SYMBOL(driver, stream, "synStreamCreateGeneric"),
-	SYMBOL(driver, stream_free, "synStreamDestroy"),
-	SYMBOL(driver, copy, "synMemCopyAsync"),
-	SYMBOL(driver, wait, "synStreamSynchronize"),
+static const struct lib_symbol symbols[] = {
+	LIB_SYMBOL(driver, init, "synInitialize"),
+	LIB_SYMBOL(driver, destroy, "synDestroy"),
+	LIB_SYMBOL(driver, acquire, "synDeviceAcquireByModuleId"),
+	LIB_SYMBOL(driver, release, "synDeviceRelease"),
+	LIB_SYMBOL(driver, alloc, "synDeviceMalloc"),
+	LIB_SYMBOL(driver, free, "synDeviceFree"),
+	LIB_SYMBOL(driver, host_alloc, "synHostMalloc"),
+	LIB_SYMBOL(driver, host_free, "synHostFree"),
+	LIB_SYMBOL(driver, stream, "synStreamCreateGeneric"),
+	LIB_SYMBOL(driver, stream_free, "synStreamDestroy"),
+	LIB_SYMBOL(driver, copy, "synMemCopyAsync"),
+	LIB_SYMBOL(driver, wait, "synStreamSynchronize"),
 };
 
 struct gaudi {
@@ -66,7 +67,7 @@ gaudi_open(struct device **out, unsigned index, struct err *e)
 
 	if (!g)
 		return err_sys(e, "calloc");
-	if (library_open(names, symbols, sizeof(symbols) / sizeof(symbols[0]), &g->f, e) < 0)
+	if (lib_open(names, symbols, sizeof(symbols) / sizeof(symbols[0]), &g->f, e) < 0)
 		goto free_g;
 	if (check(g->f.init(), "start", e) < 0)
 		goto free_g;

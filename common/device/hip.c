@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/io.h"
 #include "device/ops.h"
+#include "lib/lib.h"
 
 /* Names and constants: ROCm 6 and 7, hip_runtime_api.h and hsa_ext_amd.h. */
 typedef struct {
@@ -27,27 +28,27 @@ struct driver {
 	int (*pci)(char *, int, int);
 };
 
-static const struct symbol symbols[] = {
-	SYMBOL(driver, init, "hipInit"),
-	SYMBOL(driver, count, "hipGetDeviceCount"),
-	SYMBOL(driver, set, "hipSetDevice"),
-	SYMBOL(driver, alloc, "hipMalloc"),
-	SYMBOL(driver, free, "hipFree"),
-	SYMBOL(driver, copy, "hipMemcpy"),
-	SYMBOL(driver, range, "hipMemGetAddressRange"),
-	SYMBOL(driver, ipc_get, "hipIpcGetMemHandle"),
-	SYMBOL(driver, ipc_open, "hipIpcOpenMemHandle"),
-	SYMBOL(driver, ipc_close, "hipIpcCloseMemHandle"),
-	SYMBOL(driver, error, "hipGetErrorName"),
-	SYMBOL(driver, pci, "hipDeviceGetPCIBusId"),
+static const struct lib_symbol symbols[] = {
+	LIB_SYMBOL(driver, init, "hipInit"),
+	LIB_SYMBOL(driver, count, "hipGetDeviceCount"),
+	LIB_SYMBOL(driver, set, "hipSetDevice"),
+	LIB_SYMBOL(driver, alloc, "hipMalloc"),
+	LIB_SYMBOL(driver, free, "hipFree"),
+	LIB_SYMBOL(driver, copy, "hipMemcpy"),
+	LIB_SYMBOL(driver, range, "hipMemGetAddressRange"),
+	LIB_SYMBOL(driver, ipc_get, "hipIpcGetMemHandle"),
+	LIB_SYMBOL(driver, ipc_open, "hipIpcOpenMemHandle"),
+	LIB_SYMBOL(driver, ipc_close, "hipIpcCloseMemHandle"),
+	LIB_SYMBOL(driver, error, "hipGetErrorName"),
+	LIB_SYMBOL(driver, pci, "hipDeviceGetPCIBusId"),
 };
 
 struct runtime {
 	int (*dmabuf)(const void *, size_t, int *, uint64_t *);
 };
 
-static const struct symbol runtime_symbols[] = {
-	SYMBOL(runtime, dmabuf, "hsa_amd_portable_export_dmabuf"),
+static const struct lib_symbol runtime_symbols[] = {
+	LIB_SYMBOL(runtime, dmabuf, "hsa_amd_portable_export_dmabuf"),
 };
 
 #define OUT_OF_MEMORY 2
@@ -97,7 +98,7 @@ hip_open(struct device **out, unsigned index, struct err *e)
 
 	if (!h)
 		return err_sys(e, "calloc");
-	if (library_open(names, symbols, sizeof(symbols) / sizeof(symbols[0]), &h->f, e) < 0)
+	if (lib_open(names, symbols, sizeof(symbols) / sizeof(symbols[0]), &h->f, e) < 0)
 		goto free_h;
 	if (h->f.init(0) || h->f.count(&n) || (int)index >= n) {
 		err_set(e, ERR_USAGE, "no such device");
@@ -237,7 +238,7 @@ hip_dmabuf(struct device *d, uint64_t addr, size_t n, int *fd, uint64_t *off, st
 	if (kernel_lacks_peers())
 		return err_set(e, ERR_USAGE,
 			"the kernel lacks PCI_P2PDMA or DMABUF_MOVE_NOTIFY");
-	if (library_open(names, runtime_symbols, 1, &r, e) < 0)
+	if (lib_open(names, runtime_symbols, 1, &r, e) < 0)
 		return -1;
 	rc = r.dmabuf(pointer(addr), n, fd, off);
 	return rc ? err_set(e, ERR_USAGE, "dma-buf: error %d", rc) : 0;

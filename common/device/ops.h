@@ -30,16 +30,4 @@ struct device_ops {
 
 extern const struct device_ops device_host, device_cuda, device_rocm, device_gaudi;
 
-/* A driver's function: its name, and where in a table of pointers it belongs. */
-struct symbol {
-	const char *name;
-	size_t at;
-};
-#define SYMBOL(table, member, name) { name, offsetof(struct table, member) }
-
-/* Open the first of these libraries (NULL ends) that is there, and fill the table; n symbols.
- * The library stays for the life of the process. ERR_USAGE: none, or a symbol is missing. */
-int library_open(const char *const *names, const struct symbol *s, size_t n, void *table,
-	struct err *e);
-
 #endif

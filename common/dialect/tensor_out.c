@@ -5,12 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "base/io.h"
 #include "dialect/npy.h"
 #include "dialect/safetensors.h"
 #include "dialect/tensor.h"
+#include "digest/digest.h"
 
 /*
  * How long the tensors get is known only at the end, so payloads are first kept in a
@@ -367,17 +366,17 @@ static int
 folder_name(const struct tensor_out *t, char hex[33], struct err *e)
 {
 	uint64_t n = aligned(t), i;
-	unsigned char *p = malloc(8 * n + 1), sum[16];
-	int ok;
+	unsigned char *p = malloc(8 * n + 1), sum[DIGEST_MD5];
+	int rc;
 
 	if (!p)
 		return err_sys(e, "export");
 	for (i = 0; i < n; i++)
 		put_le64(p + 8 * i, t->o.tokens[i]);
-	ok = EVP_Digest(p, 8 * n, sum, NULL, EVP_md5(), NULL);
+	rc = digest_md5(sum, p, 8 * n, e);
 	free(p);
-	if (!ok)
-		return err_set(e, ERR_FAILED, "export: MD5 is not available here");
+	if (rc < 0)
+		return err_in(e, "export");
 	hex_write(hex, sum, sizeof(sum));
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <xxhash.h>
 #if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>	/* by what the CPU has: AVX-512 is three times SSE2 */
@@ -9,6 +10,7 @@
 
 #include "base/buf.h"
 #include "digest/digest.h"
+#include "lib/lib.h"
 
 struct digest_xxh3 {
 	XXH3_state_t *x;
@@ -105,16 +107,42 @@ digest_xxh3_end(const struct digest_xxh3 *s, struct digest128 *out)
 int
 digest_sha256(uint8_t out[DIGEST_SHA256], const void *p, size_t n, struct err *e)
 {
+	if (lib_openssl(e) < 0)
+		return -1;
 	if (!EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL))
 		return err_set(e, ERR_FAILED, "sha256: the crypto library failed");
+	return 0;
+}
+
+int
+digest_md5(uint8_t out[DIGEST_MD5], const void *p, size_t n, struct err *e)
+{
+	if (lib_openssl(e) < 0)
+		return -1;
+	if (!EVP_Digest(p, n, out, NULL, EVP_md5(), NULL))
+		return err_set(e, ERR_FAILED, "md5: the crypto library has none");
+	return 0;
+}
+
+int
+digest_hmac(uint8_t out[DIGEST_SHA256], const void *key, size_t n_key, const void *p, size_t n,
+	struct err *e)
+{
+	if (lib_openssl(e) < 0)
+		return -1;
+	if (!HMAC(EVP_sha256(), key, (int)n_key, p, n, out, NULL))
+		return err_set(e, ERR_FAILED, "hmac: the crypto library failed");
 	return 0;
 }
 
 struct digest_sha256 *
 digest_sha256_new(struct err *e)
 {
-	struct digest_sha256 *s = calloc(1, sizeof(*s));
+	struct digest_sha256 *s;
 
+	if (lib_openssl(e) < 0)
+		return NULL;
+	s = calloc(1, sizeof(*s));
 	if (!s) {
 		err_sys(e, "sha256");
 		return NULL;

@@ -35,11 +35,16 @@ void digest_xxh3_add(struct digest_xxh3 *s, const void *p, size_t n);
 void digest_xxh3_end(const struct digest_xxh3 *s, struct digest128 *out);
 
 #define DIGEST_SHA256 32	/* bytes */
+#define DIGEST_MD5 16
 
-/* SHA-256 (OpenSSL EVP). Fails only when the library does (memory, no provider). */
+/* Those of OpenSSL fail only when the library does (not here, memory, no provider). */
 int digest_sha256(uint8_t out[DIGEST_SHA256], const void *p, size_t n, struct err *e);
+int digest_md5(uint8_t out[DIGEST_MD5], const void *p, size_t n, struct err *e);
+/* HMAC-SHA-256 (RFC 2104). out may be the key. */
+int digest_hmac(uint8_t out[DIGEST_SHA256], const void *key, size_t n_key, const void *p, size_t n,
+	struct err *e);
 
-/* In pieces. end closes the sum; begin makes the state fresh again. */
+/* SHA-256 in pieces. end closes the sum; begin makes the state fresh again. */
 struct digest_sha256;
 struct digest_sha256 *digest_sha256_new(struct err *e);
 void digest_sha256_free(struct digest_sha256 *s);	/* safe on NULL */

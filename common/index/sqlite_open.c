@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/uri.h"
 #include "index/sqlite.h"
+#include "lib/lib.h"
 
 /*
  * One file, in WAL mode: readers are never in the way of the writer, and a killed process
@@ -235,6 +236,8 @@ open_file(struct index **out, const char *path, const struct index *like, struct
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
 	struct sqlite_index *q;
 
+	if (lib_sqlite(e) < 0)
+		return -1;
 	if (!(like->flags & INDEX_WRITE) && access(path, F_OK) < 0)
 		return err_sys(e, "open");
 	q = calloc(1, sizeof(*q));

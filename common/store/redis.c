@@ -113,7 +113,7 @@ redis_told(struct resp *r, struct store_item *it, int lfu, struct err *e)
 	if (lfu)
 		it->hits = use;
 	else
-		it->atime_ns = clock_now_ns() - use * 1000000000;
+		it->atime_ns = clock_now_ns() - clock_ns(use);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "lib/lib.h"
 #include "store/redis_login.h"
 
 #define PORT 6379
@@ -17,9 +18,11 @@ tls_open(struct redis_login *l, const struct conf *conf, struct err *e)
 {
 	const char *ca = conf_get(conf, "ca-bundle"), *cert = conf_get(conf, "client-cert");
 	const char *key = conf_get(conf, "client-key");
-	SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+	SSL_CTX *tls;
 
-	l->tls = tls;
+	if (lib_openssl(e) < 0)
+		return err_in(e, "tls");
+	l->tls = tls = SSL_CTX_new(TLS_client_method());
 	if (!tls)
 		return err_set(e, ERR_FAILED, "tls: out of memory");
 	SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);

@@ -1,5 +1,6 @@
 #include <openssl/evp.h>
 
+#include "digest/digest.h"
 #include "store/s3.h"
 
 void
@@ -39,21 +40,21 @@ s3_cursor_next(struct s3_cursor *c, const void **p, size_t n)
 int
 s3_body_hash(char out[AWS_HASH_TEXT], const struct s3_body *b, struct err *e)
 {
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	unsigned char digest[32];
+	struct digest_sha256 *sum = digest_sha256_new(e);
+	unsigned char digest[DIGEST_SHA256];
 	struct s3_cursor c;
 	const void *p;
 	size_t n;
-	int good = ctx && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL);
+	int rc = sum ? 0 : -1;
 
-	for (s3_cursor_set(&c, b, 0); good && (n = s3_cursor_next(&c, &p, SIZE_MAX)) > 0;)
-		good = EVP_DigestUpdate(ctx, p, n);
-	good = good && EVP_DigestFinal_ex(ctx, digest, NULL);
-	EVP_MD_CTX_free(ctx);
-	if (!good)
-		return err_set(e, ERR_FAILED, "sha-256: OpenSSL refused");
-	hex_write(out, digest, sizeof(digest));
-	return 0;
+	for (s3_cursor_set(&c, b, 0); rc == 0 && (n = s3_cursor_next(&c, &p, SIZE_MAX)) > 0;)
+		rc = digest_sha256_add(sum, p, n, e);
+	if (rc == 0)
+		rc = digest_sha256_end(sum, digest, e);
+	digest_sha256_free(sum);
+	if (rc == 0)
+		hex_write(out, digest, sizeof(digest));
+	return rc;
 }
 
 const struct s3_body *
@@ -83,10 +84,10 @@ s3_xml_text(struct buf *b, const char *s)
 int
 s3_md5(char out[32], const struct buf *b, struct err *e)
 {
-	unsigned char digest[16];
+	unsigned char digest[DIGEST_MD5];
 
-	if (!EVP_Digest(b->p, b->len, digest, NULL, EVP_md5(), NULL))
-		return err_set(e, ERR_FAILED, "md5: OpenSSL refused");
+	if (digest_md5(digest, b->p, b->len, e) < 0)
+		return -1;
 	EVP_EncodeBlock((unsigned char *)out, digest, sizeof(digest));
 	return 0;
 }

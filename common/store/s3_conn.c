@@ -131,7 +131,7 @@ connect_to(struct s3 *s, const char *host, int finish, struct err *e)
 	snprintf(url, sizeof(url), "%s://%s/", s->https ? "https" : "http", host);
 	c->curl = curl_easy_init();
 	if (!c->curl) {
-		err_set(e, ERR_USAGE, "libcurl will not start: is libcurl.so.4 here?");
+		err_set(e, ERR_FAILED, "libcurl will not start");
 		goto drop;
 	}
 	set_up(s, c, url);

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "lib/lib.h"
 #include "transport/conn_impl.h"
 
 /*
@@ -209,6 +210,8 @@ tls_start(struct conn *c, struct err *e)
 
 	if (!c->dialled && speaks_plain(c, e) < 0)
 		return -1;
+	if (lib_openssl(e) < 0)
+		return err_in(e, "TLS");
 	ctx = make_ctx(c->opts, e);
 	if (!ctx)
 		return -1;

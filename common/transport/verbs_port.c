@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/num.h"
+#include "lib/lib.h"
 #include "transport/verbs.h"
 
 #define SYS "/sys"
@@ -45,7 +46,7 @@ verbs_here(struct err *e)
 	if (getrlimit(RLIMIT_MEMLOCK, &r) == 0 && r.rlim_cur < LOCKED_MIN && !unlimited())
 		return err_set(e, ERR_REFUSED, "only %s may be locked in memory (ulimit -l)",
 			num_size_text(text, r.rlim_cur));
-	return 0;
+	return lib_rdma(e);
 }
 
 void

@@ -1,4 +1,3 @@
-#include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +73,7 @@ take_lane(struct wire_door *d, struct conn *c, struct err *e)
 	}
 	pthread_mutex_lock(&d->lock);
 	for (w = d->waiting; w; w = w->next)
-		if (CRYPTO_memcmp(w->token, rest + 8, FABRIC_TOKEN) == 0)
+		if (bytes_same(w->token, rest + 8, FABRIC_TOKEN))
 			found = w;
 	if (found)
 		found->users++;

@@ -1,4 +1,3 @@
-#include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -288,7 +287,7 @@ open_lanes(struct wire_link *l, struct wire_door *door, enum transport t, int al
 
 	if (!allowed)
 		return err_set(why, ERR_REFUSED, "%s is not to be had here", transport_word(t));
-	if (RAND_bytes(token, sizeof(token)) != 1)
+	if (getentropy(token, sizeof(token)) < 0)
 		return err_set(why, ERR_FAILED, "no random bytes");
 	buf_add(ticket, token, sizeof(token));
 	if (fabric_listen(&l->f, t, &l->fo, l->c, ticket, why) < 0)

@@ -1,7 +1,7 @@
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "wire/source.h"
@@ -15,7 +15,7 @@ wire_source_open(struct wire_source **out, const struct wire_feed *f, const stru
 	*out = NULL;
 	if (!s)
 		return err_sys(e, "source");
-	if (RAND_bytes(s->run, sizeof(s->run)) != 1) {
+	if (getentropy(s->run, sizeof(s->run)) < 0) {
 		free(s);
 		return err_set(e, ERR_FAILED, "no random bytes");
 	}

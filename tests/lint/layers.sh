@@ -4,20 +4,21 @@ set -eu
 cd "$(dirname "$0")/../.."
 rooms='
 base:
-digest: base
+lib: base
+digest: base lib
 codec: base digest
 crypt: base digest
-conf: base
+conf: base digest lib
 geom: base
-device: base
+device: base lib
 policy: base key
 trace: base digest geom policy
 key: base digest
 chunk: base digest codec crypt geom key
 dialect: base digest geom key chunk
-store: base digest conf
-index: base digest conf store
-transport: base conf device
+store: base lib digest conf
+index: base lib digest conf store
+transport: base lib conf device
 wire: base digest key chunk transport
 flow: base digest conf geom key chunk dialect store index device transport wire policy
 '
