@@ -26,9 +26,10 @@ json(const struct peer_report *r, double total, double rate)
 	buf_json(&b, r->transport, strlen(r->transport));
 	buf_printf(&b, ",\"offered\":%" PRIu64 ",\"offered_bytes\":%" PRIu64 ",\"had\":%" PRIu64
 		",\"had_bytes\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"sent_bytes\":%" PRIu64
-		",\"failed\":%" PRIu64 ",\"resent\":%" PRIu64 ",\"reconnects\":%" PRIu64
-		",\"fallbacks\":%" PRIu64, t->offered, t->offered_bytes, t->had, t->had_bytes,
-		t->sent, t->sent_bytes, t->failed, t->again, t->reconnects, t->fallbacks);
+		",\"failed\":%" PRIu64, t->offered, t->offered_bytes, t->had, t->had_bytes,
+		t->sent, t->sent_bytes, t->failed);
+	buf_printf(&b, ",\"resent\":%" PRIu64 ",\"lanes_lost\":%" PRIu64 ",\"reconnects\":%" PRIu64
+		",\"fallbacks\":%" PRIu64, t->again, t->lanes, t->reconnects, t->fallbacks);
 	buf_printf(&b, ",\"prepare_s\":%.6f,\"wire_s\":%.6f,\"settle_s\":%.6f,\"seconds\":%.6f,"
 		"\"bytes_per_s\":%.0f,\"line_bytes_per_s\":", seconds(t->prepare_us),
 		seconds(t->wire_us), seconds(t->settle_us), total, rate);
@@ -62,10 +63,10 @@ peer_summary(const struct peer_report *r)
 		*r->transport ? r->transport : "not connected", num_size_text(a, t->sent_bytes),
 		total, num_rate_text(c, rate), d, seconds(t->prepare_us), seconds(t->wire_us),
 		seconds(t->settle_us));
-	if (t->failed || t->again || t->reconnects || t->fallbacks)
-		tool_note("failed %" PRIu64 ", sent again %" PRIu64 ", reconnects %" PRIu64
-			", transports that failed %" PRIu64, t->failed, t->again, t->reconnects,
-			t->fallbacks);
+	if (t->failed || t->again || t->lanes || t->reconnects || t->fallbacks)
+		tool_note("failed %" PRIu64 ", sent again %" PRIu64 ", lanes lost %" PRIu64
+			", reconnects %" PRIu64 ", transports that failed %" PRIu64, t->failed,
+			t->again, t->lanes, t->reconnects, t->fallbacks);
 }
 
 /* Names as NIXL's telemetry has them (nixl docs/telemetry.md), where it has one. */
@@ -78,6 +79,7 @@ peer_metrics(struct buf *b, const struct wire_totals *t, int source)
 	metrics_line(b, "chunks_total", "state=\"had\"", (double)t->had);
 	metrics_line(b, "chunks_total", "state=\"failed\"", (double)t->failed);
 	metrics_line(b, "errors_total", "status=\"resent\"", (double)t->again);
+	metrics_line(b, "errors_total", "status=\"lane\"", (double)t->lanes);
 	metrics_line(b, "errors_total", "status=\"reconnect\"", (double)t->reconnects);
 	metrics_line(b, "errors_total", "status=\"fallback\"", (double)t->fallbacks);
 	metrics_line(b, "xfer_seconds_total", "part=\"prepare\"", seconds(t->prepare_us));
@@ -96,6 +98,7 @@ peer_add(struct wire_totals *sum, const struct wire_totals *t)
 	sum->sent_bytes += t->sent_bytes;
 	sum->failed += t->failed;
 	sum->again += t->again;
+	sum->lanes += t->lanes;
 	sum->reconnects += t->reconnects;
 	sum->fallbacks += t->fallbacks;
 	sum->prepare_us += t->prepare_us;

@@ -69,7 +69,7 @@ ok 'the stores are equal'	diff -r "$tmp/a" "$tmp/c"
 
 # ---- a peer that does as it likes ----
 rogue() { python3 "$here/server/rogue.py" "$@"; }
-for what in good spoilt mixed; do
+for what in good spoilt mixed loses; do
 	recv --into "$tmp/r-$what"
 	ok "another program: $what"	rogue send "${addr##*:}" $what "$tmp/a"
 	ok 'the receiver ends well'	ended
@@ -77,7 +77,8 @@ for what in good spoilt mixed; do
 done
 mkfifo "$tmp/fifo"
 exec 9<>"$tmp/fifo"
-for what in two short long large skipped name other given twice impatient; do
+for what in two short long large skipped name other given twice impatient \
+	lost_eager lost_other lost_twice lost_none; do
 	err=err
 	[ $what != impatient ] || err=fifo
 	recv --into "$tmp/r-$what"
@@ -88,7 +89,7 @@ for what in two short long large skipped name other given twice impatient; do
 	ok 'nothing wrong is stored'	sh -c "! find '$tmp/r-$what' -name '*.safetensors' | grep -q . || kvstat verify -q '$tmp/r-$what'"
 done
 kvget -q 'gen:tiny?tokens=16384&chunk-tokens=2048&seed=1' >"$tmp/large.kv"
-for what in again_early failed_early; do
+for what in again_early failed_early loses_none; do
 	rm -f "$tmp/port"
 	rogue recv "$tmp/port" $what &
 	pid=$!
@@ -96,4 +97,10 @@ for what in again_early failed_early; do
 	ok "a receiver: $what"		status 4 kvsend --lanes 1 --sock-buffer 64K "$(cat "$tmp/port")" "$tmp/large.kv"
 	ok 'is told'			ended
 done
+rm -f "$tmp/port"
+rogue recv "$tmp/port" loses_lane &
+pid=$!
+await "$tmp/port"
+ok 'a receiver that gives up a lane'	status 5 kvsend --lanes 2 --sock-buffer 64K "$(cat "$tmp/port")" "$tmp/large.kv"
+ok 'is told what it was to bring'	ended
 finish

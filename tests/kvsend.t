@@ -240,6 +240,14 @@ recv --into "$tmp/j"
 ok 'a second run finishes'	status 0 kvsend "$addr" "$tmp/s.kv"
 ended
 ok 'the stores are equal'	same "$tmp/a" "$tmp/j"
+recv --into "$tmp/lone"
+bad cutone 100000
+kvsend "$addr" "$tmp/s.kv" 2>"$tmp/sent"
+is 'one line of two is cut, and it goes on' $? 0
+ok 'the receiver ends well'	ended
+ok 'with a line'		test "$(grep -c 'a lane is lost' "$tmp/sent")$(grep -c 'a lane is lost' "$tmp/err")" = 11
+ok 'counted'			grep -q 'lanes lost 1, reconnects 0' "$tmp/sent"
+ok 'the stores are equal'	same "$tmp/a" "$tmp/lone"
 recv --into "$tmp/l"
 bad control-flip 150
 ok 'control damaged is an error'	sh -c "kvsend -q '$addr' '$tmp/s.kv'; [ \$? -ge 3 ]"

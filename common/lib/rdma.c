@@ -6,16 +6,20 @@
 #undef ibv_query_port		/* verbs.h has it as a macro, which calls the function */
 
 #define FUNCTIONS(F) \
+	F(void, ibv_ack_async_event, (struct ibv_async_event *ev), (ev)) \
 	F(void, ibv_ack_cq_events, (struct ibv_cq *q, unsigned n), (q, n)) \
+	F(int, ibv_close_device, (struct ibv_context *c), (c)) \
 	F(struct ibv_comp_channel *, ibv_create_comp_channel, (struct ibv_context *c), (c)) \
 	F(struct ibv_cq *, ibv_create_cq, (struct ibv_context *c, int n, void *ctx, \
 		struct ibv_comp_channel *ch, int vector), (c, n, ctx, ch, vector)) \
 	F(int, ibv_dereg_mr, (struct ibv_mr *mr), (mr)) \
 	F(int, ibv_destroy_comp_channel, (struct ibv_comp_channel *ch), (ch)) \
 	F(int, ibv_destroy_cq, (struct ibv_cq *q), (q)) \
+	F(int, ibv_get_async_event, (struct ibv_context *c, struct ibv_async_event *ev), (c, ev)) \
 	F(int, ibv_get_cq_event, (struct ibv_comp_channel *ch, struct ibv_cq **q, void **ctx), \
 		(ch, q, ctx)) \
 	F(const char *, ibv_get_device_name, (struct ibv_device *d), (d)) \
+	F(struct ibv_context *, ibv_open_device, (struct ibv_device *d), (d)) \
 	F(int, ibv_query_port, (struct ibv_context *c, uint8_t port, \
 		struct _compat_ibv_port_attr *a), (c, port, a)) \
 	F(struct ibv_mr *, ibv_reg_mr_iova2, (struct ibv_pd *pd, void *p, size_t n, uint64_t at, \

@@ -280,6 +280,12 @@ socket_recv(struct lane *base, const struct lane_in *in, struct err *e)
 }
 
 static void
+socket_cut(struct lane *base)
+{
+	conn_shut(((struct socket_lane *)base)->c);
+}
+
+static void
 socket_shut(struct fabric *base)
 {
 	struct socket_fabric *f = (struct socket_fabric *)base;
@@ -319,6 +325,7 @@ const struct fabric_ops fabric_socket = {
 	.send = socket_send,
 	.finish = socket_finish,
 	.recv = socket_recv,
+	.cut = socket_cut,
 	.shut = socket_shut,
 	.close = socket_close,
 };

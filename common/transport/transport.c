@@ -161,6 +161,29 @@ lane_recv(struct lane *l, const struct lane_in *in, struct err *e)
 	return l->fabric->ops->recv(l, in, e);
 }
 
+int
+lane_check(struct lane *l, struct err *e)
+{
+	return l->fabric->ops->check ? l->fabric->ops->check(l, e) : 0;
+}
+
+void
+lane_cut(struct lane *l)
+{
+	l->fabric->ops->cut(l);
+}
+
+void
+lane_drop(struct lane *l)
+{
+	const struct fabric_ops *ops = l->fabric->ops;
+
+	if (ops->drop)
+		ops->drop(l);
+	else
+		ops->cut(l);
+}
+
 void
 fabric_shut(struct fabric *f)
 {

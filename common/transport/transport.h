@@ -20,11 +20,11 @@
  * the source, where it comes back in struct lane_piece. The source writes pieces; the
  * sink's lane thread hears of them through struct lane_in.
  *
- * Failure is simple on purpose: a lane that returns -1 is finished, and with it its
- * session, which is closed, connected anew and offered again. So no lane needs to tell
+ * Failure is simple on purpose: a lane that returns -1 is finished. No lane needs to tell
  * which of its pieces arrived: wire/ acknowledges whole chunks, end to end, over the
- * control connection. A block is used again only after its chunk is complete, or after
- * the fabric was closed.
+ * control connection, and sends by another lane, or in another session, what was not. A
+ * block is used again only after its chunk is complete, or after the lane was dropped
+ * or the fabric closed.
  */
 
 enum transport { TRANSPORT_TCP, TRANSPORT_SHM, TRANSPORT_VERBS, TRANSPORT_COUNT };
@@ -147,6 +147,15 @@ int lane_finish(struct lane *l, struct err *e);
  * limit between pieces (the control connection finds dead peers); within a piece timeout_s.
  * Does not spin: CPUs are shared with an engine. */
 int lane_recv(struct lane *l, const struct lane_in *in, struct err *e);
+
+/* A source's lane while it has nothing to send: -1 if it is known to be of no more use. Does not
+ * wait. By the lane's thread. */
+int lane_check(struct lane *l, struct err *e);
+/* Any thread: who waits in this lane returns -1 soon (ERR_TEMP). */
+void lane_cut(struct lane *l);
+/* A lane that failed, with no thread in it any more: after it nothing moves there, so that what
+ * was granted can be filled by another lane. */
+void lane_drop(struct lane *l);
 
 /* Any thread: whoever waits in any of the lanes returns -1 soon. */
 void fabric_shut(struct fabric *f);

@@ -351,6 +351,12 @@ verbs_grant(struct fabric *f, uint32_t id, const struct block *b, size_t len, st
 }
 
 static void
+verbs_cut(struct lane *l)
+{
+	atomic_store(&((struct verbs_lane *)l)->cut, 1);
+}
+
+static void
 verbs_shut(struct fabric *f)
 {
 	uint64_t one = 1;
@@ -371,6 +377,9 @@ const struct fabric_ops fabric_verbs = {
 	.flush = verbs_flush,
 	.finish = verbs_finish,
 	.recv = verbs_recv,
+	.check = verbs_check,
+	.cut = verbs_cut,
+	.drop = verbs_drop,
 	.shut = verbs_shut,
 	.close = verbs_close,
 };

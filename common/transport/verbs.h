@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <rdma/rdma_cma.h>
+#include <stdatomic.h>
 
 #include "transport/nic.h"
 #include "transport/ops.h"
@@ -36,6 +37,9 @@ struct verbs_port {
 	struct nic nic;
 	struct rdma_cm_id *listener;	/* or, at the dialling end, the one that found it */
 	struct ibv_pd *pd;
+	struct ibv_context *watch;	/* the device, opened once more: who takes one of its events
+					 * takes it from no other session */
+	atomic_int down;
 };
 
 /* Memory of the pool, registered with every port. */
@@ -65,6 +69,7 @@ struct verbs_lane {
 	unsigned events_unacked;
 	int armed;			/* the queue will wake us */
 	int gone;			/* the peer has disconnected */
+	atomic_int cut, dropped;	/* see lane_cut(), lane_drop() */
 	size_t message;			/* longest write */
 
 	/* Counts of messages. At the source: posted, and completed as far as is known. */
@@ -103,6 +108,11 @@ int verbs_ports(struct verbs *v, struct err *e);
 /* ERR_TEMP: this host has no RDMA at all; ERR_REFUSED: too little memory may be locked. */
 int verbs_here(struct err *e);
 void verbs_ports_close(struct verbs_port *p, int n);
+/* A lane uses the port: from now on we hear if it goes down, unless the device allows no second
+ * opening. */
+void verbs_port_use(struct verbs_port *p, struct ibv_pd *pd);
+/* What its device has to say, without waiting. */
+void verbs_port_hear(struct verbs_port *p);
 
 /* verbs_memory.c: keys of the block that b is, or of the memory at p alone. ERR_REFUSED. */
 int verbs_memory_open(struct verbs *v, struct err *e);
@@ -128,10 +138,12 @@ int verbs_send(struct lane *l, const struct lane_piece *p, struct err *e);
 int verbs_flush(struct lane *l, struct err *e);
 int verbs_finish(struct lane *l, struct err *e);
 int verbs_recv(struct lane *l, const struct lane_in *in, struct err *e);
+void verbs_drop(struct lane *l);
 
 /* verbs_wait.c. Up to n completions, at least one. -1: an error completion, the peer is gone,
  * shut, stopped, or nothing until deadline (0: none). */
 int verbs_reap(struct verbs_lane *l, struct ibv_wc *wc, int n, double deadline, struct err *e);
+int verbs_check(struct lane *l, struct err *e);
 /* The next event of a channel, to be acknowledged, or -1; ERR_TEMP after deadline. */
 int verbs_event(struct verbs *v, struct rdma_event_channel *c, struct rdma_cm_event **out,
 	double deadline, struct err *e);

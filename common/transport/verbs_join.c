@@ -121,7 +121,7 @@ verbs_dial(struct verbs *v, struct verbs_lane *l, const struct verbs_join *j, do
 	set_timeout(l->id);
 	if (verbs_lane_open(v, l, e) < 0 || connect_lane(v, l, j, deadline, e) < 0)
 		goto fail;
-	v->port[l->local].pd = l->id->pd;
+	verbs_port_use(&v->port[l->local], l->id->pd);
 	return 0;
 fail:
 	verbs_lane_close(l);
@@ -187,7 +187,7 @@ take_lane(struct verbs *v, struct rdma_cm_id *id, const struct verbs_join *j, do
 	}
 	if (accept_lane(v, l, j, deadline, e) < 0)
 		goto fail;
-	v->port[l->local].pd = id->pd;
+	verbs_port_use(&v->port[l->local], id->pd);
 	return 1;
 fail:
 	verbs_lane_close(l);

@@ -87,13 +87,28 @@ verbs_lane_open(struct verbs *v, struct verbs_lane *l, struct err *e)
 	return 0;
 }
 
-void
-verbs_lane_close(struct verbs_lane *l)
+static void
+end_qp(struct verbs_lane *l)
 {
 	if (l->id && l->id->qp) {
 		(void)rdma_disconnect(l->id);
 		rdma_destroy_qp(l->id);
 	}
+}
+
+void
+verbs_drop(struct lane *lane)
+{
+	struct verbs_lane *l = (struct verbs_lane *)lane;
+
+	end_qp(l);
+	atomic_store(&l->dropped, 1);
+}
+
+void
+verbs_lane_close(struct verbs_lane *l)
+{
+	end_qp(l);
 	if (l->cq) {
 		ibv_ack_cq_events(l->cq, l->events_unacked);
 		ibv_destroy_cq(l->cq);

@@ -1,5 +1,6 @@
 #ifdef WITH_RDMA
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -52,9 +53,41 @@ verbs_here(struct err *e)
 void
 verbs_ports_close(struct verbs_port *p, int n)
 {
-	while (n-- > 0)
+	while (n-- > 0) {
 		if (p[n].listener)
 			rdma_destroy_id(p[n].listener);
+		if (p[n].watch)
+			ibv_close_device(p[n].watch);
+	}
+}
+
+void
+verbs_port_use(struct verbs_port *p, struct ibv_pd *pd)
+{
+	p->pd = pd;
+	if (p->watch)
+		return;
+	p->watch = ibv_open_device(pd->context->device);
+	if (p->watch && fcntl(p->watch->async_fd, F_SETFL, O_NONBLOCK) < 0) {
+		ibv_close_device(p->watch);
+		p->watch = NULL;
+	}
+}
+
+void
+verbs_port_hear(struct verbs_port *p)
+{
+	struct ibv_async_event ev;
+
+	while (ibv_get_async_event(p->watch, &ev) == 0) {
+		if (ev.event_type == IBV_EVENT_DEVICE_FATAL ||
+			(ev.event_type == IBV_EVENT_PORT_ERR &&
+			(unsigned)ev.element.port_num == p->nic.port))
+			atomic_store(&p->down, 1);
+		ibv_ack_async_event(&ev);
+	}
+	if (errno != EAGAIN && errno != EINTR)
+		atomic_store(&p->down, 1);	/* the device is gone */
 }
 
 /* An address that others can reach us by. */

@@ -6,6 +6,7 @@
 #include "wire/session.h"
 
 #define LAST_WORDS_S 3.0	/* on a busy host a reason may lag behind the end of a lane */
+#define MOMENT_S 0.3
 
 /* Pings, so that the other end knows us alive however long a chunk takes. */
 static void *
@@ -43,6 +44,7 @@ fate_open(struct wire_fate *f, struct wire_link *l, struct err *e)
 	for (i = 0; i < FATE_CONDS; i++)
 		pthread_cond_init(&f->change[i], NULL);
 	f->link = l;
+	f->live = fabric_lanes(l->f);
 	if (pthread_create(&f->pulse, NULL, pulse, f) == 0)
 		return 0;
 	fate_close(f);
@@ -114,6 +116,24 @@ fate_fail(struct wire_fate *f, const struct err *why)
 		fate_wait(f, FATE_PULSE);
 	fate_fail_locked(f, why);
 	pthread_mutex_unlock(&f->lock);
+}
+
+int
+fate_lose(struct wire_fate *f, const struct err *why)
+{
+	int left = why->kind == ERR_TEMP && (f->link->peer.flags & WIRE_MOVES) &&
+	    fabric_lanes(f->link->f) > 1;
+
+	if (left) {
+		(void)clock_sleep(MOMENT_S, NULL);
+		pthread_mutex_lock(&f->lock);
+		left = !f->failed && f->live > 1;
+		f->live -= (unsigned)left;
+		pthread_mutex_unlock(&f->lock);
+	}
+	if (!left)
+		fate_fail(f, why);
+	return left;
 }
 
 void

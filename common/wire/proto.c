@@ -189,6 +189,19 @@ wire_put_totals(struct buf *b, const struct wire_totals *t)
 }
 
 void
+wire_put_lost(struct buf *b, uint32_t lane, const uint32_t *ids, uint32_t n)
+{
+	size_t at = begin(b, WIRE_LOST);
+	uint32_t i;
+
+	put_u32(b, lane);
+	put_u32(b, n);
+	for (i = 0; i < n; i++)
+		put_u32(b, ids[i]);
+	end(b, at);
+}
+
+void
 wire_put_empty(struct buf *b, enum wire_type t)
 {
 	end(b, begin(b, t));
@@ -461,4 +474,20 @@ wire_get_totals(struct wire_totals *t, const struct wire_msg *m, struct err *e)
 	t->wire_us = take_u64(&c);
 	t->settle_us = take_u64(&c);
 	return whole(&c, "totals", e);
+}
+
+int
+wire_get_lost(uint32_t *lane, uint32_t ids[WIRE_WINDOW], uint32_t *n, const struct wire_msg *m,
+	struct err *e)
+{
+	struct cut c = body(m);
+	uint32_t i;
+
+	*lane = take_u32(&c);
+	*n = take_u32(&c);
+	if (*lane >= FABRIC_LANES || *n > WIRE_WINDOW)
+		c.fail = 1;
+	for (i = 0; !c.fail && i < *n; i++)
+		ids[i] = take_u32(&c);
+	return whole(&c, "lost lane", e);
 }

@@ -43,6 +43,7 @@ enum wire_type {
 	WIRE_BYE,	/* source: heard the totals; a line for people */
 	WIRE_PING,	/* both: alive */
 	WIRE_CHUNK,	/* source: an offer, and at once its bytes */
+	WIRE_LOST,	/* both: a lane is of no more use; source: what it was to bring */
 	WIRE_TYPES
 };
 
@@ -59,6 +60,7 @@ struct wire_hello {
 #define WIRE_RETRIES 2u		/* this end connects again if cut */
 #define WIRE_BENCH 4u		/* source: chunks are to be checked and dropped */
 #define WIRE_TAKES 8u		/* sink: takes chunks that come with their offer */
+#define WIRE_MOVES 16u		/* goes on when a lane is lost */
 
 struct wire_verdict {		/* refuse, lanes, done, give up, end, bye */
 	uint32_t id;
@@ -86,6 +88,7 @@ struct wire_totals {
 	uint64_t reconnects;
 	uint64_t fallbacks;	/* transports that did not come up */
 	uint64_t prepare_us, wire_us, settle_us;
+	uint64_t lanes;		/* lost; each end counts, the message does not tell */
 };
 
 /* Append whole messages. */
@@ -103,6 +106,7 @@ void wire_put_chunk(struct buf *b, uint32_t id, const struct wire_offer *o);
 void wire_put_answers(struct buf *b, uint32_t first, uint32_t n, const unsigned char *want);
 void wire_put_grant(struct buf *b, uint32_t id, const void *grant, size_t n);
 void wire_put_totals(struct buf *b, const struct wire_totals *t);
+void wire_put_lost(struct buf *b, uint32_t lane, const uint32_t *ids, uint32_t n);
 void wire_put_empty(struct buf *b, enum wire_type t);
 
 /* A message as it came. body is reused from one to the next. */
@@ -134,6 +138,9 @@ int wire_get_answers(uint32_t *first, uint32_t *n, const unsigned char **bits,
 int wire_get_grant(uint32_t *id, const unsigned char **grant, size_t *n, const struct wire_msg *m,
 	struct err *e);
 int wire_get_totals(struct wire_totals *t, const struct wire_msg *m, struct err *e);
+/* ids: up to WIRE_WINDOW of them. */
+int wire_get_lost(uint32_t *lane, uint32_t ids[WIRE_WINDOW], uint32_t *n, const struct wire_msg *m,
+	struct err *e);
 
 /* The next message of a connection: 1, 0 at its end, -1. wait: see conn_read(). */
 int wire_recv(struct conn *c, struct wire_msg *m, size_t max, int wait, struct err *e);

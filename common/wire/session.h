@@ -57,6 +57,7 @@ struct wire_fate {
 	struct err why;
 	struct wire_link *link;
 	int over;			/* the session's work is done */
+	unsigned live;			/* lanes */
 	pthread_t pulse;		/* pings */
 };
 int fate_open(struct wire_fate *f, struct wire_link *l, struct err *e);
@@ -69,6 +70,10 @@ void fate_fail_locked(struct wire_fate *f, const struct err *why);	/* at once; l
 /* Memory may not be registered, or not so much, and there are transports that need none of that:
  * the session fails with ERR_TEMP, so that who connects again can go on by one of those. */
 void fate_unfit(struct wire_fate *f, unsigned transports, const struct err *why);
+/* A lane failed: 1, the session goes on with those that are left; 0: it does not, and failed as by
+ * fate_fail(). Either after a moment, as when the peer went away all lanes fail, one by one. Lock
+ * not held. */
+int fate_lose(struct wire_fate *f, const struct err *why);
 /* Wait for a change for at most a second; lock held. Fails the session when a stop is asked. */
 void fate_wait(struct wire_fate *f, enum fate_cond which);
 void fate_wake(struct wire_fate *f, enum fate_cond which);

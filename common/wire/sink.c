@@ -166,6 +166,9 @@ hear(struct in *s, const struct wire_msg *m, struct err *e)
 	case WIRE_END:
 		rc = hear_end(s, m, e);
 		break;
+	case WIRE_LOST:
+		rc = in_hear_lost(s, m, e);
+		break;
 	case WIRE_PING:
 		break;
 	case WIRE_REFUSE:
@@ -278,7 +281,7 @@ int
 wire_sink_run(const struct wire_sink *k, const struct wire_opts *o, struct conn *c,
 	struct wire_door *door, struct wire_run *r, struct err *e)
 {
-	struct wire_hello hello = { .flags = WIRE_TAKES, .window = WIRE_WINDOW,
+	struct wire_hello hello = { .flags = WIRE_TAKES | WIRE_MOVES, .window = WIRE_WINDOW,
 	    .chunk_max = o->chunk_max };
 	const struct wire_sink bench = { .ctx = o->pool, .choose = want_all, .put = drop };
 	struct in *s = calloc(1, sizeof(*s));

@@ -23,7 +23,9 @@ struct xfer {
 	uint64_t got;		/* have arrived nobody writes any more */
 	struct digest_xxh3 *sum;
 	uint64_t summed;	/* bytes of the chunk that sum has seen, from the region's end on */
-	unsigned lane;		/* that feeds sum, from 1 on; 0: none yet */
+	unsigned lane;		/* that brings it and feeds sum, from 1 on; 0: none yet */
+	int shared;		/* another one does, too */
+	unsigned lost;		/* lane that was to bring it, from 1 on: it comes anew */
 	int along;		/* came with its offer: nothing was granted */
 	int scattered;		/* out of order: summed when complete */
 };
@@ -31,6 +33,8 @@ struct xfer {
 struct in_lane {
 	struct in *in;
 	unsigned index;
+	int lost;		/* the source says so */
+	int ended;		/* and was dropped */
 	pthread_t thread;
 };
 
@@ -50,6 +54,7 @@ struct in {
 	uint64_t granted;	/* bytes */
 	int ended;
 	struct err ended_why;
+	unsigned losing;	/* lanes whose loss is being told */
 	int told;		/* the totals went out */
 	int over;
 	double began, first_data, last_data, last_move;
@@ -64,6 +69,16 @@ struct xfer *in_xfer(struct in *s, uint32_t id);
 void in_release(struct in *s, uint32_t id);
 /* Bytes came. */
 void in_moved(struct in *s);
+
+/* Lock held: a granted chunk that nobody writes any more is to come from its beginning. */
+void in_anew(struct in *s, struct xfer *x);
+/* What the source thinks of a chunk. */
+int in_verdict(struct in *s, uint32_t id, enum wire_state state, const struct err *why,
+	struct err *e);
+/* The lane's thread failed: go on without it, or fail the session. */
+void in_lose(struct in_lane *l, const struct err *why);
+/* The source has lost a lane; lock held, but not all the time. */
+int in_hear_lost(struct in *s, const struct wire_msg *m, struct err *e);
 
 /* Thread that answers offers, grants memory, and at last tells the totals. */
 void *in_plan(void *arg);

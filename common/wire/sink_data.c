@@ -1,9 +1,12 @@
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "key/key.h"
 #include "wire/sink.h"
+
+#define FAREWELL_S 3
 
 /* ---- the lanes: bytes into place, summed while they are in the cache ---- */
 
@@ -11,6 +14,7 @@ static unsigned char *
 place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 {
 	struct in *s = ((struct in_lane *)ctx)->in;
+	unsigned lane = ((struct in_lane *)ctx)->index;
 	unsigned char *p = NULL;
 	struct xfer *x;
 
@@ -18,13 +22,15 @@ place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 	x = in_xfer(s, id);
 	if (off == LANE_SOMEWHERE)
 		off = 0;
-	if (!x || x->state != XFER_GRANTED)
+	if (!x || x->state != XFER_GRANTED || (x->lost && x->lost != lane + 1))
 		err_set(e, ERR_CORRUPT, "data for chunk %u, which was not granted", id);
 	else if (off > x->offer->size || len > x->offer->size - off ||
 	    len > x->offer->size - x->placed)
 		err_set(e, ERR_CORRUPT, "data for chunk %u beyond its end", id);
 	else {
 		x->placed += len;
+		x->shared |= x->lane && x->lane != lane + 1;
+		x->lane = x->lane ? x->lane : lane + 1;
 		p = x->mem.p + off;
 	}
 	pthread_mutex_unlock(&s->fate.lock);
@@ -39,8 +45,6 @@ may_sum(struct xfer *x, unsigned lane, uint64_t off, size_t len)
 {
 	uint64_t from = x->summed, region = x->offer->region;
 
-	if (!x->lane)
-		x->lane = lane + 1;
 	if (x->lane != lane + 1 || off == LANE_SOMEWHERE)
 		x->scattered = 1;
 	else if (off + len > region && from != (off < region ? region : off))
@@ -85,7 +89,7 @@ receive(void *arg)
 	struct err e;
 
 	if (lane_recv(fabric_lane(l->in->link.f, l->index), &in, &e) < 0)
-		fate_fail(&l->in->fate, &e);
+		in_lose(l, &e);
 	return NULL;
 }
 
@@ -151,20 +155,6 @@ check(struct xfer *x, struct chunk_head *h, struct err *e)
 	return rc;
 }
 
-static int
-verdict(struct in *s, uint32_t id, enum wire_state state, const struct err *why, struct err *e)
-{
-	struct wire_verdict v;
-	struct buf b = { 0 };
-	int rc;
-
-	wire_verdict_of(&v, id, (int)state, why);
-	wire_put_verdict(&b, WIRE_DONE, &v);
-	rc = wire_send(s->link.c, &b, e);
-	buf_free(&b);
-	return rc;
-}
-
 /* What came with its offer is asked for like others, into its block; what was granted before is
  * to be written there anew. */
 static int
@@ -204,14 +194,7 @@ ask_again(struct in *s, uint32_t id, const struct err *why, struct err *e)
 		goto out;
 	}
 	pthread_mutex_lock(&s->fate.lock);
-	x->placed = x->got = 0;
-	x->lane = 0;
-	x->summed = x->offer->region;
-	x->scattered = 0;
-	x->along = 0;
-	digest_xxh3_begin(x->sum);
-	x->state = XFER_GRANTED;
-	s->run->totals.again++;
+	in_anew(s, x);
 	pthread_mutex_unlock(&s->fate.lock);
 	rc = wire_send(s->link.c, &b, e);
 out:
@@ -261,7 +244,7 @@ store(struct in *s, uint32_t id, struct err *e)
 	pthread_mutex_lock(&s->fate.lock);
 	s->leaving++;
 	pthread_mutex_unlock(&s->fate.lock);
-	if (verdict(s, id, rc == 0 ? WIRE_STORED : WIRE_FAILED, rc == 0 ? NULL : &why, e) < 0)
+	if (in_verdict(s, id, rc == 0 ? WIRE_STORED : WIRE_FAILED, rc == 0 ? NULL : &why, e) < 0)
 		return -1;
 	pthread_mutex_lock(&s->fate.lock);
 	count(s, id, rc == 0);
@@ -325,13 +308,30 @@ in_start(struct in *s, struct err *e)
 	return start(s, s->storers, &s->n_storers, stores, storer, e);
 }
 
+/* After its farewell a source ends its lanes, and if it cannot, nothing is lost. */
+static void
+end_lanes(struct in *s)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += FAREWELL_S;
+	for (; s->n_lanes > 0; s->n_lanes--) {
+		pthread_t t = s->lanes[s->n_lanes - 1].thread;
+
+		if (pthread_timedjoin_np(t, NULL, &until) == 0)
+			continue;
+		fabric_shut(s->link.f);
+		pthread_join(t, NULL);
+	}
+}
+
 void
 in_join(struct in *s)
 {
 	uint32_t id;
 
-	while (s->n_lanes > 0)
-		pthread_join(s->lanes[--s->n_lanes].thread, NULL);
+	end_lanes(s);
 	while (s->n_storers > 0)
 		pthread_join(s->storers[--s->n_storers].thread, NULL);
 	pthread_mutex_lock(&s->fate.lock);

@@ -132,7 +132,7 @@ in_plan(void *arg)
 	while (rc == 0 && !done) {
 		pthread_mutex_lock(&s->fate.lock);
 		while (!s->fate.failed && s->planned == s->next &&
-		    !(s->ended && s->base == s->next))
+		    !(s->ended && s->base == s->next && !s->losing))
 			fate_wait(&s->fate, FATE_TALK);
 		first = s->planned;
 		n = s->next - first;

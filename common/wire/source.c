@@ -352,7 +352,7 @@ run_session(struct out *o, struct err *e)
 int
 wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, struct err *e)
 {
-	struct wire_hello hello = { .flags = WIRE_SOURCE, .window = WIRE_WINDOW };
+	struct wire_hello hello = { .flags = WIRE_SOURCE | WIRE_MOVES, .window = WIRE_WINDOW };
 	struct out *o = calloc(1, sizeof(*o));
 	int rc = -1;
 

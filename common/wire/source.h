@@ -19,6 +19,7 @@ struct slot {
 	struct wire_item *item;
 	enum slot_state state;
 	unsigned again;		/* sent so many times more */
+	unsigned lane;		/* by which it was sent last */
 	int along;		/* its bytes went with the offer; not answered yet */
 	unsigned busy;		/* so many threads use the item: settle later */
 	int settled;
@@ -36,6 +37,7 @@ struct queue {
 struct worker {
 	struct out *o;
 	unsigned index;
+	int cut;		/* the sink has given up this lane */
 	pthread_t thread;
 };
 

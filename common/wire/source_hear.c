@@ -130,6 +130,22 @@ hear_totals(struct out *o, const struct wire_msg *m, struct err *e)
 	return 0;
 }
 
+/* The lane's thread, wherever it waits, sees that it is cut, and tells what it was to bring. */
+static int
+hear_lost(struct out *o, const struct wire_msg *m, struct err *e)
+{
+	uint32_t lane, n, ids[WIRE_WINDOW];
+
+	if (wire_get_lost(&lane, ids, &n, m, e) < 0)
+		return -1;
+	if (lane >= fabric_lanes(o->link.f) || n)
+		return err_set(e, ERR_CORRUPT, "lane %u lost, with %u chunks", lane, n);
+	o->lanes[lane].cut = 1;
+	lane_cut(fabric_lane(o->link.f, lane));
+	fate_wake_all(&o->fate);
+	return 0;
+}
+
 /* One message: 1 go on, 0 the totals came, -1. */
 static int
 hear(struct out *o, const struct wire_msg *m, struct err *e)
@@ -146,6 +162,9 @@ hear(struct out *o, const struct wire_msg *m, struct err *e)
 		break;
 	case WIRE_DONE:
 		rc = hear_done(o, m, e);
+		break;
+	case WIRE_LOST:
+		rc = hear_lost(o, m, e);
 		break;
 	case WIRE_PING:
 		break;

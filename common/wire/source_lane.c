@@ -22,19 +22,33 @@ source_queue_pop(struct queue *q)
 	return id;
 }
 
-/* The next id of a queue, its item held busy: 1; 0: the session is over. */
+/* Is a lane at rest of any more use? Lock held. */
 static int
-next_of(struct out *o, struct queue *q, uint32_t *id)
+at_rest(struct worker *w, struct err *e)
 {
-	int rc;
+	if (w->cut)
+		return err_set(e, ERR_TEMP, "lane %u was given up by the peer", w->index);
+	return lane_check(fabric_lane(w->o->link.f, w->index), e);
+}
+
+/* The next id of a queue, its item held busy: 1; 0: the session is over; -1: the lane is. */
+static int
+next_of(struct worker *w, struct queue *q, uint32_t *id, struct err *e)
+{
+	struct out *o = w->o;
+	int lane = q == &o->send, rc = 0;
 
 	pthread_mutex_lock(&o->fate.lock);
-	while (!q->n && !o->over && !o->fate.failed)
-		fate_wait(&o->fate, q == &o->load ? FATE_LOADERS : FATE_LANES);
-	rc = q->n && !o->fate.failed;
-	if (rc) {
+	while (!o->over && !o->fate.failed) {
+		rc = lane ? at_rest(w, e) : 0;
+		if (rc < 0 || q->n)
+			break;
+		fate_wait(&o->fate, lane ? FATE_LANES : FATE_LOADERS);
+	}
+	if (rc == 0 && q->n && !o->fate.failed) {
 		*id = source_queue_pop(q);
 		o->slot[*id % WIRE_WINDOW].busy++;
+		rc = 1;
 	}
 	pthread_mutex_unlock(&o->fate.lock);
 	return rc;
@@ -62,7 +76,7 @@ loader(void *arg)
 	uint32_t id;
 	int rc;
 
-	while (next_of(o, &o->load, &id)) {
+	while (next_of(arg, &o->load, &id, &e) > 0) {
 		it = o->slot[id % WIRE_WINDOW].item;
 		rc = it->fd >= 0 ? load_file(o, it, id, &e) :
 		    o->s->feed.load(o->s->feed.ctx, it, id, &e);
@@ -167,21 +181,31 @@ group(struct out *o, uint32_t *ids)
 	return n;
 }
 
-/* Before: they count as sent, as the sink may answer any time. After: they are free. Returns
- * whether more waits. */
+/* They count as sent before they are, as the sink may answer any time. */
+static void
+mark_sent(struct worker *w, const uint32_t *ids, unsigned n)
+{
+	struct out *o = w->o;
+	unsigned i;
+
+	pthread_mutex_lock(&o->fate.lock);
+	for (i = 0; i < n; i++) {
+		o->slot[ids[i] % WIRE_WINDOW].state = SLOT_SENT;
+		o->slot[ids[i] % WIRE_WINDOW].lane = w->index;
+	}
+	pthread_mutex_unlock(&o->fate.lock);
+}
+
+/* After it they are free. Returns whether more waits. */
 static int
-mark(struct out *o, const uint32_t *ids, unsigned n, int before)
+let_go(struct out *o, const uint32_t *ids, unsigned n)
 {
 	unsigned i;
 	int more;
 
 	pthread_mutex_lock(&o->fate.lock);
-	for (i = 0; i < n; i++) {
-		if (before)
-			o->slot[ids[i] % WIRE_WINDOW].state = SLOT_SENT;
-		else
-			out_unbusy(o, ids[i]);
-	}
+	for (i = 0; i < n; i++)
+		out_unbusy(o, ids[i]);
 	more = o->send.n > 0;
 	pthread_mutex_unlock(&o->fate.lock);
 	return more;
@@ -197,29 +221,82 @@ too_late(struct out *o, const uint32_t *ids, unsigned n)
 	if (o->s->opts->until <= 0 || clock_mono() < o->s->opts->until)
 		return 0;
 	err_set(&why, ERR_PARTIAL, "time limit reached");
-	mark(o, ids, n, 0);
+	let_go(o, ids, n);
 	for (i = 0; i < n; i++)
 		out_give_up(o, ids[i], &why);
 	return 1;
 }
 
 static int
-send_some(struct out *o, struct lane *l, uint32_t *ids, struct err *e)
+send_some(struct worker *w, uint32_t *ids, struct err *e)
 {
+	struct out *o = w->o;
+	struct lane *l = fabric_lane(o->link.f, w->index);
 	const struct slot *t = &o->slot[ids[0] % WIRE_WINDOW];
 	unsigned n = o->s->opts->layers ? group(o, ids) : 1;
 	int rc;
 
 	if (too_late(o, ids, n))
 		return 0;
-	mark(o, ids, n, 1);
+	mark_sent(w, ids, n);
 	rc = pace(o, n * t->item->offer.size, e);
 	if (rc == 0)
 		rc = o->s->opts->layers ? send_layers(o, l, ids, n, e) :
 		    send_piece(l, t, ids[0], 0, t->item->offer.size, e);
-	if (!mark(o, ids, n, 0) && rc == 0)
+	if (!let_go(o, ids, n) && rc == 0)
 		rc = lane_flush(l, e);
 	return rc;
+}
+
+/* What was sent by a lane that is lost, and not acknowledged yet; lock held. */
+static uint32_t
+unsettled(struct out *o, unsigned lane, uint32_t *ids)
+{
+	uint32_t id, n = 0;
+	struct slot *t;
+
+	for (id = o->base; id != o->next; id++) {
+		t = out_slot(o, id);
+		if (t && t->state == SLOT_SENT && !t->along && t->lane == lane)
+			ids[n++] = id;
+	}
+	return n;
+}
+
+/* All is settled: lanes are of no interest any more. */
+static int
+is_over(struct out *o)
+{
+	int over;
+
+	pthread_mutex_lock(&o->fate.lock);
+	over = o->over;
+	pthread_mutex_unlock(&o->fate.lock);
+	return over;
+}
+
+/* A lane failed. The sink asks for its chunks again, unless it has them after all. */
+static void
+lose(struct worker *w, const struct err *why)
+{
+	struct out *o = w->o;
+	uint32_t n, ids[WIRE_WINDOW];
+	struct buf b = { 0 };
+	struct err e;
+
+	if (is_over(o) || !fate_lose(&o->fate, why) || is_over(o))
+		return;
+	lane_drop(fabric_lane(o->link.f, w->index));
+	pthread_mutex_lock(&o->fate.lock);
+	n = unsettled(o, w->index, ids);
+	o->s->totals.lanes++;
+	pthread_mutex_unlock(&o->fate.lock);
+	wire_note(o->s->opts, "%s: a lane is lost, %u chunk%s by another", why->text, n,
+	    n == 1 ? " goes" : "s go");
+	wire_put_lost(&b, w->index, ids, n);
+	if (wire_send(o->link.c, &b, &e) < 0)
+		fate_fail(&o->fate, &e);
+	buf_free(&b);
 }
 
 static void *
@@ -227,19 +304,19 @@ sender(void *arg)
 {
 	struct worker *w = arg;
 	struct out *o = w->o;
-	struct lane *l = fabric_lane(o->link.f, w->index);
 	uint32_t ids[GROUP];
 	struct err e;
-	int rc = 0;
+	int rc;
 
-	while (rc == 0 && next_of(o, &o->send, ids))
-		rc = send_some(o, l, ids, &e);
+	do {
+		rc = next_of(w, &o->send, ids, &e);
+	} while (rc > 0 && (rc = send_some(w, ids, &e)) == 0);
 	if (rc < 0)
 		fate_unfit(&o->fate, o->s->opts->transports, &e);
 	if (rc == 0)
-		rc = lane_finish(l, &e);	/* of a failed session: shut, and nobody hears */
+		rc = lane_finish(fabric_lane(o->link.f, w->index), &e);
 	if (rc < 0)
-		fate_fail(&o->fate, &e);
+		lose(w, &e);
 	return NULL;
 }
 

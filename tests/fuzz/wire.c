@@ -30,6 +30,7 @@ decode_more(struct wire_msg *m, struct buf *b)
 	unsigned char token[FABRIC_TOKEN];
 	const unsigned char *bits, *grant;
 	struct wire_totals totals;
+	uint32_t ids[WIRE_WINDOW];
 	struct wire_offer offer;
 	const void *ticket;
 	uint32_t first, n;
@@ -64,6 +65,12 @@ decode_more(struct wire_msg *m, struct buf *b)
 	case WIRE_GRANT:
 		if (wire_get_grant(&first, &grant, &len, m, &e) == 0) {
 			wire_put_grant(b, first, grant, len);
+			same(b, m);
+		}
+		break;
+	case WIRE_LOST:
+		if (wire_get_lost(&first, ids, &n, m, &e) == 0) {
+			wire_put_lost(b, first, ids, n);
 			same(b, m);
 		}
 		break;

@@ -8,6 +8,7 @@ Actions, on bytes from the dialler to the listener, of connections that are lane
   flip N       flip a bit of byte N of the first such connection, once
   cut N        after N bytes close every connection, once; later ones pass
   cutall N     the same each time
+  cutone N     after N bytes of the first close that one, once
   stall N S    after N bytes of the first pass nothing for S seconds, once
   record FILE  pass, and write down what the first lane said
 """
@@ -27,14 +28,15 @@ done = False
 conns = []
 
 
-def close_all():
+def close_all(these):
     with lock:
-        for s in conns:
+        for s in these or conns:
             try:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-        conns.clear()
+        if not these:
+            conns.clear()
 
 
 def spoil(data, seen):
@@ -52,7 +54,7 @@ def spoil(data, seen):
         data = bytearray(data)
         data[at - seen] ^= 0x10
         return bytes(data)
-    if action in ("cut", "cutall"):
+    if action.startswith("cut"):
         return None
     time.sleep(float(arg[1]))
     return data
@@ -72,7 +74,7 @@ def pump(src, dst, watch):
                 data = spoil(data, seen)
                 seen += n
                 if data is None:
-                    close_all()
+                    close_all(None if action != "cutone" else (src, dst))
                     return
             dst.sendall(data)
     except OSError:

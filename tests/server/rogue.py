@@ -110,7 +110,7 @@ def end(n):
 def meet_sink(port):
     global s
     s = socket.create_connection(("127.0.0.1", port))
-    s.sendall(hello(1))
+    s.sendall(hello(1 | 16))
     need(s, 8)
     t, b = hear()
     assert t == 1 and struct.unpack("<I", b[:4])[0] & 8, b
@@ -181,6 +181,56 @@ def impatient():
     assert t == 2 and b"not granted" in b, (t, b)
 
 
+def lost(lane, *ids):
+    s.sendall(msg(16, struct.pack("<II", lane, len(ids)) + b"".join(struct.pack("<I", i) for i in ids)))
+
+
+def loses():
+    """Half of a chunk by a lane that is given up, and all of it by the other."""
+    o, b = offer(0)
+    s.sendall(offers(0, o))
+    wanted(0)
+    lanes[0].sendall(frame(0, 0, b[:8192]))
+    lost(0, 0)
+    told(1)
+    lanes[1].sendall(frame(0, 0, b))
+    told(0)
+    end(1)
+
+
+def lost_eager():
+    """The same, without to be asked."""
+    o, b = offer(0)
+    s.sendall(offers(0, o))
+    wanted(0)
+    lost(0, 0)
+    time.sleep(0.1)
+    lanes[1].sendall(frame(0, 0, b))
+    refused(b"not granted")
+
+
+def lost_other():
+    """What another lane brings cannot be lost."""
+    o, b = offer(0)
+    s.sendall(offers(0, o))
+    wanted(0)
+    lanes[1].sendall(frame(0, 0, b[:8192]))
+    time.sleep(0.1)
+    lost(0, 0)
+    refused(b"did not bring it")
+
+
+def lost_twice():
+    lost(0)
+    lost(0)
+    refused(b"out of turn")
+
+
+def lost_none():
+    lost(LANES)
+    refused(b"out of turn")
+
+
 def two():
     """While something else is open."""
     s.sendall(offers(0, offer(0)[0]) + along(1))
@@ -238,7 +288,7 @@ def meet_source(portfile):
     s = door.accept()[0]
     need(s, 8)
     assert hear()[0] == 1
-    s.sendall(hello(0))
+    s.sendall(hello(16))
     t, b = hear()
     assert t == 3
     s.sendall(msg(4, b"t" * 16))
@@ -273,6 +323,22 @@ def failed_early():
     time.sleep(0.3)
     s.sendall(verdict(9, n - 1, 2))
     refused(b"not sent", (14, 6, 11))
+
+
+def loses_lane():
+    """Gives up a lane of which we read nothing: the source tells what it sent there."""
+    taken()
+    time.sleep(0.3)
+    s.sendall(msg(16, struct.pack("<II", 0, 0)))
+    t, b = hear((14, 6, 11))
+    lane, n = struct.unpack("<II", b[:8])
+    assert t == 16 and lane == 0 and n >= 1 and len(b) == 8 + 4 * n, (t, b)
+
+
+def loses_none():
+    taken()
+    s.sendall(msg(16, struct.pack("<II", 7, 0)))
+    refused(b"lane 7 lost", (14, 6, 11))
 
 
 side, where, what = sys.argv[1:4]
