@@ -300,19 +300,13 @@ mark(const struct flow_stats *s, int timed_out)
 		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
 }
 
-static void
-run(void)
+/* A stream or file, or what is picked of n tiers of stores; NULL after tool_fail(). */
+static struct source *
+open_source(int filter, struct place *tiers, size_t *n, struct picked *picked,
+	_Atomic uint64_t *fallen)
 {
-	static struct place tiers[PICK_TIERS];
-	struct place fill = { 0 };
-	struct picked picked = { 0 };
 	struct source *from = NULL;
-	_Atomic uint64_t fallen = 0;
-	struct copy_result r;
-	struct sink *to;
 	struct err e;
-	size_t n = 0, i;
-	int filter = o.n_from == 1 && copy_is_file(o.from[0]), foreign = 0, fd;
 
 	o.store.conf = opts_conf;
 	o.pick.urls = o.from;
@@ -322,17 +316,34 @@ run(void)
 		opts_bad("--chain, --limit and --sort need a store, not a stream");
 	if (filter)
 		from = copy_source(o.from[0]);
-	else if (pick_open_tiers(tiers, &n, o.from, o.n_from, o.fill, &o.store, o.geometry,
+	else if (pick_open_tiers(tiers, n, o.from, o.n_from, o.fill, &o.store, o.geometry,
 	    &e) < 0 ||
-	    pick_chunks(&picked, tiers, n, &o.sel, &o.pick, &e) < 0 ||
-	    source_place(&from, tiers, &picked.cat, picked.order, picked.n, &fallen, &e) < 0)
+	    pick_chunks(picked, tiers, *n, &o.sel, &o.pick, &e) < 0 ||
+	    source_place(&from, tiers, &picked->cat, picked->order, picked->n, fallen, &e) < 0)
 		tool_fail(&e);
+	if (from && o.to_tp && source_reshard(&from, from, (uint32_t)o.to_tp, &e) < 0)
+		tool_fail(&e);
+	return from;
+}
+
+static void
+run(void)
+{
+	static struct place tiers[PICK_TIERS];
+	struct place fill = { 0 };
+	struct picked picked = { 0 };
+	struct source *from;
+	struct flow_step *list;
+	_Atomic uint64_t fallen = 0;
+	struct copy_result r;
+	struct sink *to;
+	struct err e;
+	size_t n = 0, i;
+	int filter = o.n_from == 1 && copy_is_file(o.from[0]), foreign = 0, fd;
+
+	from = open_source(filter, tiers, &n, &picked, &fallen);
 	if (!from)
 		goto done;
-	if (o.to_tp && source_reshard(&from, from, (uint32_t)o.to_tp, &e) < 0) {
-		tool_fail(&e);
-		goto done;
-	}
 	if (open_sink(&to, &fill, &fd, &e) < 0) {
 		tool_fail(&e);
 		from->ops->close(from);
@@ -348,7 +359,10 @@ run(void)
 		note_open(&tiers[i], o.from[i]);
 	if (o.fill)
 		note_open(&fill, o.fill);
-	copy_run(from, to, steps(filter, foreign), o.keep_going || (o.fill && !o.file), &r);
+	list = steps(filter, foreign);
+	from->lend = !list && !o.fill && !o.export && !(o.store.flags & STORE_DIRECT) &&
+		io_is_pipe(fd);
+	copy_run(from, to, list, o.keep_going || (o.fill && !o.file), &r);
 	if (filter && o.sel.n_prefixes && r.stats.in == r.stats.dropped && !r.failed) {
 		err_set(&e, ERR_ABSENT, "no chunk of that name in the stream");
 		tool_fail(&e);

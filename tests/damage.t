@@ -53,15 +53,25 @@ is 'verify finds exactly it' "$(kvstat verify -q -o name good)" "$name"
 ok 'kvget refuses to pass it on' sh -c 'kvget -q good >g.kv; test $? = 4'
 ok 'the stream says so too' status 4 kvput -q null: g.kv
 ok 'the others can be had' sh -c "kvget -q --keep-going good | kvput -q others; test \$(kvstat ls -o name others | wc -l) = 15"
+refused() {	# into a pipe, where chunks are not held in memory, nothing of it goes either
+	rm -rf left
+	{ kvget -q good 2>/dev/null; echo $? >rc; } | kvput -q left 2>/dev/null
+	test "$(cat rc)" = 4 && ! test -e "left/${victim#good/}"
+}
+ok 'nor into a pipe' refused
 ok 'verify --quick does not read payloads' kvstat verify -q --quick good
 flip "$victim" 300
 ok 'verify --quick finds a damaged header' status 4 kvstat verify -q --quick good
+ok 'so does kvget into a pipe' refused
 : >"$victim"
 ok 'an empty file is found' status 4 kvstat verify -q good
+ok 'so does kvget into a pipe' refused
 truncate -s 5000 "$victim"
 ok 'a hole is found' status 4 kvstat verify -q good
+ok 'so does kvget into a pipe' refused
 cp "$(find good -name '*.safetensors' | sort | sed -n 1p)" "$victim"
 ok 'a misplaced chunk is found' status 4 kvstat verify -q good
+ok 'so does kvget into a pipe' refused
 ok 'garbage is no stream' sh -c "head -c 100000 /dev/urandom >r; kvput -q null: r; test \$? = 4"
 ok 'text is no stream' sh -c "yes | head -c 100000 >y; kvput -q null: y; test \$? = 4"
 ok 'zeros are no stream' sh -c "head -c 100000 /dev/zero >z; kvput -q null: z; test \$? = 4"

@@ -15,6 +15,7 @@ for f in hot/*/*/*/*.safetensors; do
 done
 ok 'a damaged tier is healed from the next' sh -c 'kvget --from hot --from cold 2>err >h.kv && cmp h.kv a.kv'
 ok 'and that is said' grep -q '3 chunks came from a lower tier' err
+ok 'and so into a pipe' sh -c 'kvget -q --from hot --from cold | cmp - a.kv'
 ok 'without the next it is refused' sh -c 'kvget -q hot >/dev/null; test $? = 4'
 ok 'with --fill of it, it is whole again' sh -c 'kvget -q --from hot --from cold --fill hot && kvstat verify -q hot && kvstat diff -q hot cold'
 ok '--fill with -O: both' sh -c 'kvget -q --from cold --fill warm -O w.kv && cmp w.kv a.kv && kvstat diff -q cold warm'

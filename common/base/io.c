@@ -139,6 +139,52 @@ io_pwrite(int fd, const void *p, size_t n, uint64_t off, struct err *e)
 	return 0;
 }
 
+static int
+ended_early(size_t n, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, "the file ended %zu bytes early", n);
+}
+
+/* Where the file system knows no splice. */
+static int
+copy(int to, int from, uint64_t off, size_t n, struct err *e)
+{
+	size_t cap = n < PIECE ? n : PIECE;
+	char *p = malloc(cap);
+	int rc = p ? 0 : err_sys(e, "copy");
+
+	while (rc == 0 && n > 0) {
+		ssize_t got = io_pread(from, p, n < cap ? n : cap, off, e);
+
+		if (got <= 0)
+			rc = got < 0 ? -1 : ended_early(n, e);
+		else
+			rc = io_write(to, p, (size_t)got, e);
+		off += (size_t)got;
+		n -= (size_t)got;
+	}
+	free(p);
+	return rc;
+}
+
+int
+io_splice(int pipe, int file, uint64_t off, size_t n, struct err *e)
+{
+	loff_t at = (loff_t)off, end = at + (loff_t)n;
+
+	while (at < end) {
+		ssize_t put = splice(file, &at, pipe, NULL, (size_t)(end - at), 0);
+
+		if (put == 0)
+			return ended_early((size_t)(end - at), e);
+		if (put < 0 && errno == EINVAL)
+			return copy(pipe, file, (uint64_t)at, (size_t)(end - at), e);
+		if (put < 0 && again("write", e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int
 io_slurp(const char *path, struct buf *out, size_t max, struct err *e)
 {
@@ -249,6 +295,14 @@ io_mkdirs(const char *path, mode_t mode, struct err *e)
 		part[i] = path[i];
 	}
 	return 0;
+}
+
+int
+io_is_pipe(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 void

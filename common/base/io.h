@@ -20,6 +20,11 @@ int io_write(int fd, const void *p, size_t n, struct err *e);
 int io_writev(int fd, const struct iovec *iov, int n, struct err *e);
 int io_pwrite(int fd, const void *p, size_t n, uint64_t off, struct err *e);
 
+/* n bytes of a file from off on into a pipe, without a copy of them where the kernel can: then the
+ * pipe has the file's own pages, and who writes to them in place changes what it has.
+ * ERR_CORRUPT: the file ends before. */
+int io_splice(int pipe, int file, uint64_t off, size_t n, struct err *e);
+
 /* A whole file into out (appended), at most max bytes: larger is ERR_USAGE. */
 int io_slurp(const char *path, struct buf *out, size_t max, struct err *e);
 
@@ -34,6 +39,7 @@ int io_is_special(const char *path);
 /* mkdir -p; existing is fine. */
 int io_mkdirs(const char *path, mode_t mode, struct err *e);
 
+int io_is_pipe(int fd);
 /* Bigger buffer for a pipe, as far as the system allows; no error if it does not. */
 void io_widen_pipe(int fd);
 

@@ -94,7 +94,15 @@ struct chunk {
 	struct block mem;
 	int hashed;			/* found is what the payload has turned out to be */
 	struct digest128 found;
+	int lent;			/* mem is empty: the bytes are those of the file fd */
+	int fd;
 };
+
+static inline uint64_t
+chunk_size(const struct chunk *c)
+{
+	return c->head.region + c->head.payload;
+}
 
 static inline unsigned char *
 chunk_payload(const struct chunk *c)
@@ -103,9 +111,13 @@ chunk_payload(const struct chunk *c)
 }
 
 void chunk_free(struct chunk *c, struct pool *p);	/* safe on zero */
+void chunk_forget(struct chunk *c);	/* all but mem */
 
 /* From mem alone (mem.len bytes): parse, check that the length is right. Takes mem. */
 int chunk_open(struct chunk *c, struct err *e);
+/* The same from a regular file, and the payload checked: it is read in pieces through mem, which
+ * must have room for CHUNK_HEADER_MAX, and not kept; the chunk is lent. Takes fd in any case. */
+int chunk_open_file(struct chunk *c, int fd, struct err *e);
 /* Check the payload against the digest: ERR_CORRUPT names both. */
 int chunk_verify(const struct chunk *c, struct err *e);
 

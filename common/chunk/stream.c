@@ -299,10 +299,13 @@ stream_out_open(struct stream_out **out, int fd, struct err *e)
 int
 stream_out_put(struct stream_out *s, const struct chunk *c, struct err *e)
 {
-	if (io_write(s->fd, c->mem.p, c->mem.len, e) < 0)
+	int rc = c->lent ? io_splice(s->fd, c->fd, 0, (size_t)chunk_size(c), e) :
+		io_write(s->fd, c->mem.p, c->mem.len, e);
+
+	if (rc < 0)
 		return -1;
 	s->count++;
-	s->bytes += c->mem.len;
+	s->bytes += chunk_size(c);
 	digest_xxh3_add(s->seals, c->head.seal.b, sizeof(c->head.seal.b));
 	return 0;
 }

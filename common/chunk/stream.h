@@ -30,6 +30,7 @@ uint64_t stream_in_count(const struct stream_in *s);
 uint64_t stream_in_bytes(const struct stream_in *s);
 
 int stream_out_open(struct stream_out **out, int fd, struct err *e);	/* writes begin */
+/* A lent chunk may only go into a pipe. */
 int stream_out_put(struct stream_out *s, const struct chunk *c, struct err *e);
 /* Writes end, or with why an abort record; frees s. */
 int stream_out_close(struct stream_out *s, const struct err *why, struct err *e);

@@ -104,7 +104,7 @@ load(struct run *r, struct flow_item *it, struct err *e)
 		return -1;
 	}
 	atomic_fetch_add(&s->in, 1);
-	atomic_fetch_add(&s->bytes_in, it->chunk.mem.len);
+	atomic_fetch_add(&s->bytes_in, chunk_size(&it->chunk));
 	if (it->chunk.head.key.rank == 0)
 		atomic_fetch_add(&s->tokens, it->chunk.head.tokens);
 	for (step = r->o->steps; step && !it->drop; step = step->next)
@@ -117,7 +117,7 @@ static int
 put(struct run *r, struct flow_item *it, struct err *e)
 {
 	struct flow_stats *s = r->o->stats;
-	uint64_t n = it->chunk.mem.len;
+	uint64_t n = chunk_size(&it->chunk);
 	int rc = r->to->ops->put(r->to, r->pool, it, e);
 
 	if (rc == 0) {

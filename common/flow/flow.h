@@ -24,6 +24,8 @@ struct flow_item {
 struct source {
 	const struct source_ops *ops;
 	uint64_t chunks, bytes;		/* in all, if known beforehand; else 0 */
+	int lend;			/* the caller's to set: chunks may be lent, chunk.h, as no
+					 * step needs their bytes and a pipe takes them */
 };
 struct source_ops {
 	/* The next chunk or where it is: 1, 0 at the end, -1. Called by one thread at a time. */

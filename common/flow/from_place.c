@@ -22,6 +22,7 @@ struct try {
 	size_t n;
 	size_t below;		/* rows[i] + below is the one to read */
 	int64_t listed_s;
+	int lend;
 };
 
 static const struct cat_row *
@@ -44,20 +45,29 @@ item_rows(const struct place_source *x, size_t at)
 	return end - at;
 }
 
+/* Are its chunks to stay in their files? */
+static int
+lends(const struct source *s, const struct place *p)
+{
+	return s->lend && p->native && place_in_dir(p);
+}
+
 static int
 place_next(struct source *s, struct pool *pool, struct flow_item *it, struct err *e)
 {
 	struct place_source *x = (struct place_source *)s;
-	size_t n;
+	const struct cat_row *row;
+	size_t n, room;
 
 	if (x->at == x->n)
 		return 0;
 	n = item_rows(x, x->at);
 	it->index = x->at;
 	x->at += n;
+	row = &x->c->rows[x->order[it->index]];
 	/* Rounded up to whole pages, for O_DIRECT; header room for other dialects. */
-	return pool_get(pool, it->ticket, x->c->rows[x->order[it->index]].size + 2 * CHUNK_ALIGN,
-		&it->chunk.mem, e) < 0 ? -1 : 1;
+	room = lends(s, &x->p[row->tier]) ? CHUNK_HEADER_MAX : row->size + 2 * CHUNK_ALIGN;
+	return pool_get(pool, it->ticket, room, &it->chunk.mem, e) < 0 ? -1 : 1;
 }
 
 /* Hashing while reading: the payload begins where the header region ends. */
@@ -94,29 +104,47 @@ check_sum(const struct chunk *c, const struct hashing *h, struct err *e)
 }
 
 static int
-load_native(const struct try *t, const char *name, struct pool *pool, struct flow_item *it,
+load_kept(const struct try *t, const char *name, struct pool *pool, struct chunk *c,
 	struct err *e)
 {
-	struct hashing h = { .b = &it->chunk.mem };
-	struct store_get g = { .pool = pool, .out = &it->chunk.mem, .seen = hash_seen, .ctx = &h };
-	struct key named;
-	int rc = -1;
+	struct hashing h = { .b = &c->mem };
+	struct store_get g = { .pool = pool, .out = &c->mem, .seen = hash_seen, .ctx = &h };
+	int rc;
 
 	h.sum = digest_xxh3_new(e);
 	if (!h.sum)
 		return -1;
-	it->chunk.mem.len = 0;
-	if (store_get(t->p->store, name, 0, UINT64_MAX, &g, e) < 0)
-		goto free_sum;
-	if (chunk_open(&it->chunk, e) < 0 || check_sum(&it->chunk, &h, e) < 0)
-		goto free_sum;
-	rc = 0;
-	catalog_key(t->c, try_row(t, 0), &named);
-	if (it->chunk.head.kind != CHUNK_DATA || key_cmp(&it->chunk.head.key, &named) != 0)
-		rc = err_set(e, ERR_CORRUPT, "holds another chunk than its name says");
-free_sum:
+	c->mem.len = 0;
+	rc = store_get(t->p->store, name, 0, UINT64_MAX, &g, e);
+	if (rc == 0)
+		rc = chunk_open(c, e);
+	if (rc == 0)
+		rc = check_sum(c, &h, e);
 	digest_xxh3_free(h.sum);
 	return rc;
+}
+
+static int
+load_lent(const struct try *t, const char *name, struct chunk *c, struct err *e)
+{
+	int fd = store_fd(t->p->store, name, e);
+
+	return fd < 0 ? -1 : chunk_open_file(c, fd, e);
+}
+
+static int
+load_native(const struct try *t, const char *name, struct pool *pool, struct flow_item *it,
+	struct err *e)
+{
+	struct chunk *c = &it->chunk;
+	struct key named;
+
+	if ((t->lend ? load_lent(t, name, c, e) : load_kept(t, name, pool, c, e)) < 0)
+		return -1;
+	catalog_key(t->c, try_row(t, 0), &named);
+	if (c->head.kind != CHUNK_DATA || key_cmp(&c->head.key, &named) != 0)
+		return err_set(e, ERR_CORRUPT, "holds another chunk than its name says");
+	return 0;
 }
 
 static int
@@ -212,6 +240,7 @@ place_load(struct source *s, struct pool *pool, struct flow_item *it, struct err
 	size_t i;
 
 	t.p = &x->p[try_row(&t, 0)->tier];
+	t.lend = lends(s, t.p);
 	if (load_once(&t, pool, it, e) == 0)
 		return 0;
 	first = *e;
@@ -222,7 +251,8 @@ place_load(struct source *s, struct pool *pool, struct flow_item *it, struct err
 			    !catalog_is_copy(x->c, t.rows[i] + t.below))
 				goto none;
 		t.p = &x->p[try_row(&t, 0)->tier];
-		chunk_head_free(&it->chunk.head);
+		t.lend = lends(s, t.p) && it->chunk.mem.cap >= CHUNK_HEADER_MAX;
+		chunk_forget(&it->chunk);
 		if (load_once(&t, pool, it, e) == 0) {
 			it->heals = first.kind == ERR_CORRUPT;
 			if (x->fallen)

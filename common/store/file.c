@@ -233,6 +233,20 @@ file_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct s
 	return rc;
 }
 
+static int
+file_fd(struct store *s, const char *name, struct err *e)
+{
+	int fd = open_quietly(of(s)->dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(e, "open '%s'", name);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return err_set(e, ERR_ABSENT, "'%s': not a file", name);
+}
+
 /* Make the directories above name; racing with others doing the same is fine. */
 static int
 make_parents(struct file_store *f, const char *name, struct err *e)
@@ -445,14 +459,14 @@ static const char *const shm_schemes[] = { "shm", NULL };
 
 const struct store_ops store_file = {
 	.schemes = file_schemes, .jobs = 4, .open = file_open, .close = file_close,
-	.list = file_list, .stat = file_stat, .get = file_get, .put = file_put, .del = file_del,
-	.touch = file_touch, .sweep = file_sweep, .space = file_space,
+	.list = file_list, .stat = file_stat, .get = file_get, .fd = file_fd, .put = file_put,
+	.del = file_del, .touch = file_touch, .sweep = file_sweep, .space = file_space,
 	.lock = file_lock, .unlock = file_unlock,
 };
 
 const struct store_ops store_shm = {
 	.schemes = shm_schemes, .jobs = 4, .open = shm_open_store, .close = file_close,
-	.list = file_list, .stat = file_stat, .get = file_get, .put = file_put, .del = file_del,
-	.touch = file_touch, .sweep = file_sweep, .space = file_space,
+	.list = file_list, .stat = file_stat, .get = file_get, .fd = file_fd, .put = file_put,
+	.del = file_del, .touch = file_touch, .sweep = file_sweep, .space = file_space,
 	.lock = file_lock, .unlock = file_unlock,
 };

@@ -22,6 +22,7 @@ struct store_ops {
 	int (*stat)(struct store *s, const char *name, struct store_item *it, struct err *e);
 	int (*get)(struct store *s, const char *name, uint64_t off, uint64_t len,
 		struct store_get *g, struct err *e);
+	int (*fd)(struct store *s, const char *name, struct err *e);
 	int (*put)(struct store *s, const char *name, const struct iovec *iov, int n,
 		const struct store_put *how, struct err *e);
 	int (*del)(struct store *s, const char *const *names, size_t n, signed char *states,

@@ -149,6 +149,14 @@ store_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct 
 }
 
 int
+store_fd(struct store *s, const char *name, struct err *e)
+{
+	if (store_name_check(name, e) < 0)
+		return -1;
+	return s->ops->fd ? s->ops->fd(s, name, e) : cannot(s, "give files", e);
+}
+
+int
 store_put(struct store *s, const char *name, const struct iovec *iov, int n,
 	const struct store_put *how, struct err *e)
 {

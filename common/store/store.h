@@ -89,6 +89,10 @@ struct store_get {
 int store_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct store_get *g,
 	struct err *e);
 
+/* A descriptor to read an object from, the caller's to close. ERR_USAGE: objects are no files
+ * here; ERR_ABSENT. */
+int store_fd(struct store *s, const char *name, struct err *e);
+
 /* Store the concatenation of iov under name. EXCL: returns 1 and stores nothing if the name
  * is there already; otherwise it is replaced. 0: stored. */
 struct store_put {

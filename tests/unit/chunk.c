@@ -189,6 +189,85 @@ abort_is_told(void **state)
 	assert_non_null(strstr(e.text, "disk on fire"));
 }
 
+/* A chunk in a file, cut to size if that is not 0, with a byte at "flip" turned if that is not 0;
+ * what chunk_open_file() says. */
+static int
+in_file(struct chunk *c, const struct chunk *from, size_t size, size_t flip, struct err *e)
+{
+	int fd = memfd_create("chunk", 0);
+
+	memset(c, 0, sizeof(*c));
+	assert_int_equal(pool_extra(pool, CHUNK_HEADER_MAX, &c->mem, e), 0);
+	assert_int_equal(write(fd, from->mem.p, from->mem.len), from->mem.len);
+	if (flip)
+		assert_int_equal(pwrite(fd, "!", 1, (off_t)flip), 1);
+	if (size)
+		assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return chunk_open_file(c, fd, e);
+}
+
+static void
+chunks_stay_in_files(void **state)
+{
+	static char label[3 * CHUNK_ALIGN];
+	struct chunk c, d;
+	char got[8 * CHUNK_ALIGN];
+	struct stream_out *out;
+	struct err e;
+	int p[2];
+
+	(void)state;
+	make(&c, 9);
+	memset(label, 'l', sizeof(label) - 1);
+	assert_int_equal(chunk_meta_set(&c.head, "labels", label, &e), 0);
+	assert_int_equal(chunk_reseal(&c, pool, &e), 0);
+	assert_int_equal(c.head.region, 4 * CHUNK_ALIGN);
+	if (in_file(&d, &c, 0, 0, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_true(d.lent);
+	assert_int_equal(d.mem.len, 0);
+	assert_true(digest_equal(&d.head.seal, &c.head.seal));
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(stream_out_open(&out, p[1], &e), 0);
+	assert_int_equal(stream_out_put(out, &d, &e), 0);
+	assert_int_equal(read(p[0], got, CHUNK_ALIGN), CHUNK_ALIGN);
+	assert_int_equal(read(p[0], got, sizeof(got)), c.mem.len);
+	assert_memory_equal(got, c.mem.p, c.mem.len);
+	assert_int_equal(ftruncate(d.fd, CHUNK_ALIGN), 0);	/* gone after the check */
+	assert_int_equal(stream_out_put(out, &d, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	chunk_free(&d, pool);
+	stream_out_close(out, NULL, &e);
+	close(p[0]);
+	close(p[1]);
+	chunk_free(&c, pool);
+}
+
+static void
+damage_in_files_is_found(void **state)
+{
+	const size_t sizes[] = { 1, 7, 4095, 4096, 4097, 4607, 4609, 9000 };
+	const size_t flips[] = { 3, 100, 4000, 4096, 4200, 4607 };
+	struct chunk c, d;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	make(&c, 9);
+	assert_int_equal(c.mem.len, 4608);
+	for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		assert_int_equal(in_file(&d, &c, sizes[i], 0, &e), -1);
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		chunk_free(&d, pool);
+	}
+	for (i = 0; i < sizeof(flips) / sizeof(*flips); i++) {
+		assert_int_equal(in_file(&d, &c, 0, flips[i], &e), -1);
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		chunk_free(&d, pool);
+	}
+	chunk_free(&c, pool);
+}
+
 int
 main(void)
 {
@@ -198,6 +277,8 @@ main(void)
 		cmocka_unit_test(truncation_is_found),
 		cmocka_unit_test(streams_concatenate),
 		cmocka_unit_test(abort_is_told),
+		cmocka_unit_test(chunks_stay_in_files),
+		cmocka_unit_test(damage_in_files_is_found),
 	};
 	int rc;
 

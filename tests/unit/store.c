@@ -135,6 +135,35 @@ directory(void **state)
 }
 
 static void
+descriptors(void **state)
+{
+	struct store *s = open_store(dir), *m = open_store("mem:");
+	struct err e;
+	char text[9];
+	int fd;
+
+	(void)state;
+	assert_int_equal(put(s, "d/file", "hello", 0), 0);
+	fd = store_fd(s, "d/file", &e);
+	assert_true(fd >= 0);
+	assert_int_equal(put(s, "d/file", "other", 0), 0);	/* another file */
+	assert_int_equal(read(fd, text, sizeof(text)), 5);
+	assert_memory_equal(text, "hello", 5);
+	close(fd);
+	assert_int_equal(store_fd(s, "d/none", &e), -1);
+	assert_int_equal(e.kind, ERR_ABSENT);
+	assert_int_equal(store_fd(s, "d", &e), -1);
+	assert_int_equal(e.kind, ERR_ABSENT);
+	assert_int_equal(store_fd(s, "../x", &e), -1);
+	assert_int_equal(e.kind, ERR_REFUSED);
+	assert_int_equal(put(m, "a", "hello", 0), 0);
+	assert_int_equal(store_fd(m, "a", &e), -1);
+	assert_int_equal(e.kind, ERR_USAGE);
+	store_close(m);
+	store_close(s);
+}
+
+static void
 locks(void **state)
 {
 	struct store *s = open_store(dir);
@@ -211,8 +240,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(directory), cmocka_unit_test(locks), cmocka_unit_test(memory),
-		cmocka_unit_test(names),
+		cmocka_unit_test(directory), cmocka_unit_test(descriptors),
+		cmocka_unit_test(locks), cmocka_unit_test(memory), cmocka_unit_test(names),
 	};
 
 	if (!mkdtemp(dir))
