@@ -5,16 +5,18 @@
 
 #define GHOSTS 2		/* for each resident */
 #define GHOSTS_MIN 64
+#define TIPS_FEW 8		/* that must be seen */
+#define TIPS_MEMORY 1024	/* after which what was learned of them counts half */
 #define SHARED 8		/* uses from which a prefix is no single conversation's */
 
 int
-auto_kind(uint32_t uses, uint32_t depth, int tip)
+auto_kind(uint32_t uses, enum auto_from from, int tip)
 {
 	static const uint32_t upto[] = { 2, 4, 8, 16, 64 };
-	int kind = 3;
+	int kind = FROM_TURNS + 1;
 
 	if (uses <= 1)
-		kind = depth > 4 ? 2 : depth > 1;
+		kind = (int)from;
 	else
 		for (size_t i = 0; i < sizeof(upto) / sizeof(upto[0]) && uses > upto[i]; i++)
 			kind++;
@@ -62,9 +64,9 @@ join_run(struct learner *l, uint32_t at, uint32_t ghost)
 	hazard_enter(&l->h, run->kind, run->age, m->blocks, l->now);
 	hazard_leave(&l->h, run->kind, run->age, run->blocks, run->since, l->now);
 	hazard_enter(&l->h, run->kind, run->age, run->blocks, l->now);
-	if (run->has_tip) {
-		hazard_leave(&l->h, run->tip_kind, run->age, 1, run->since, l->now);
-		hazard_enter(&l->h, run->tip_kind, run->age, 1, l->now);
+	if (run->tip_blocks) {
+		hazard_leave(&l->h, run->tip_kind, run->age, run->tip_blocks, run->since, l->now);
+		hazard_enter(&l->h, run->tip_kind, run->age, run->tip_blocks, l->now);
 	}
 	run->since = l->now;
 	run->blocks += m->blocks;
@@ -88,7 +90,7 @@ evict(struct learner *l)
 	uint32_t below = neighbour(l, m, m->has_child, m->child);
 
 	cells_leave(l, at, l->now);
-	if (below != NODE_NONE && l->p.nodes[below].ghost && !is_tip(m)) {
+	if (below != NODE_NONE && l->p.nodes[below].ghost) {
 		struct mark *run = &l->marks[below];
 
 		if (run->kind == m->kind && run->age == m->age &&
@@ -96,8 +98,8 @@ evict(struct learner *l)
 			join_run(l, at, below);
 			return;
 		}
-		if (is_tip(run)) {
-			m->has_tip = 1;
+		if (is_tip(run) && !is_tip(m)) {
+			m->tip_blocks = run->blocks;
 			m->tip = l->p.nodes[below].key;
 			m->tip_kind = run->kind;
 			forget(l, below);
@@ -128,13 +130,15 @@ come_back(struct learner *l, uint32_t ghost, uint32_t i)
 {
 	const struct policy_request *r = l->p.req;
 	const struct mark *m = &l->marks[ghost];
+	uint32_t end = i + m->tip_blocks, k;
 
 	used_again(l, ghost);
-	if (m->has_tip && i + 1 < r->n && r->keys[i + 1] == m->tip) {
-		hazard_use(&l->h, m->tip_kind, m->age, 1, l->now);
-		if (l->depth < i + 2) {
-			l->depth = i + 2;
-			l->before[i + 1] = 1;
+	if (m->tip_blocks && end < r->n && r->keys[end] == m->tip) {
+		hazard_use(&l->h, m->tip_kind, m->age, m->tip_blocks, l->now);
+		if (l->depth <= end) {
+			l->depth = end + 1;
+			for (k = i + 1; k <= end; k++)
+				l->before[k] = 1;
 		}
 	}
 	forget(l, ghost);
@@ -154,7 +158,7 @@ leave_behind(struct learner *l, uint32_t at)
 			return;
 		cells_leave(l, c, l->now);
 		left->kind = AUTO_LEFT;
-		if (left->has_tip)
+		if (left->tip_blocks)
 			left->tip_kind = AUTO_LEFT;
 		cells_enter(l, c);
 		m = left;
@@ -171,6 +175,43 @@ turns_off(const struct learner *l, uint32_t at, uint32_t i)
 		!(m->has_child && m->child == r->keys[i + 1]);
 }
 
+/* What its last request had below block i, where this one goes another way, was its tip. */
+static void
+measure_tip(struct learner *l, const struct mark *m, uint32_t i)
+{
+	const struct policy_request *r = l->p.req;
+
+	if (i + 1 == r->n || m->below > AUTO_TIP_MAX ||
+	    (m->has_child && m->child == r->keys[i + 1]))
+		return;
+	l->left[m->below]++;
+	l->lefts++;
+}
+
+/* The length that is seen twice as often as any other; one block if none is. */
+static void
+learn_tip(struct learner *l)
+{
+	uint32_t most = 0, next = 0, k;
+
+	for (k = 0; k <= AUTO_TIP_MAX; k++) {
+		if (l->left[k] > most) {
+			next = most;
+			most = l->left[k];
+			l->tip = k > 1 ? k : 1;
+		} else if (l->left[k] > next) {
+			next = l->left[k];
+		}
+	}
+	if (most < TIPS_FEW + 2 * next)
+		l->tip = 1;
+	if (l->lefts < TIPS_MEMORY)
+		return;
+	l->lefts /= 2;
+	for (k = 0; k <= AUTO_TIP_MAX; k++)
+		l->left[k] /= 2;
+}
+
 /* Resident, and about to be used: it is filed as if it had been, so that what the
  * same request brings in does not push it out before its turn comes. */
 static void
@@ -182,9 +223,24 @@ ask_for(struct learner *l, uint32_t at, uint32_t i)
 	m->asked_kind = m->kind;
 	m->asked_age = m->age;
 	cells_leave(l, at, l->now);
-	m->kind = (uint8_t)auto_kind(l->before[i] + 1, l->depth, i + 1 == l->p.req->n);
+	m->kind = (uint8_t)auto_kind(l->before[i] + 1, l->from, i + l->tip >= l->p.req->n);
 	m->age = 0;
 	cells_enter(l, at);
+}
+
+/* Block i is the deepest that is known. */
+static void
+go_on_from(struct learner *l, uint32_t at, uint32_t i)
+{
+	uint32_t uses = l->p.nodes[at].count;
+
+	l->depth = i + 1;
+	if (uses < SHARED) {
+		l->from = uses > 2 ? FROM_TURNS : FROM_TURN;
+		measure_tip(l, &l->marks[at], i);
+	} else if (l->depth > l->p.req->n / 2) {
+		l->from = FROM_MANY;
+	}
 }
 
 /* From the deepest block up, so that each is known at least as well as those below it. */
@@ -195,6 +251,7 @@ look_up(struct learner *l)
 	uint32_t uses = 0;
 
 	l->depth = 0;
+	l->from = FROM_NOTHING;
 	for (uint32_t i = r->n; i-- > 0;) {
 		uint32_t at = map_get(&l->p.map, r->keys[i]);
 
@@ -202,7 +259,7 @@ look_up(struct learner *l)
 			if (!l->depth && turns_off(l, at, i))
 				leave_behind(l, at);
 			if (!l->depth)
-				l->depth = i + 1;
+				go_on_from(l, at, i);
 			if (l->p.nodes[at].count > uses)
 				uses = l->p.nodes[at].count;
 		}
@@ -232,6 +289,7 @@ auto_begin(struct policy *p, struct err *e)
 	cells_age(l);
 	if (l->now >= l->learn_at) {
 		cells_learn(l);
+		learn_tip(l);
 		pause = l->now / 16;
 		l->learn_at = l->now + GHOSTS_MIN + (pause < most ? pause : most);
 	}
@@ -294,9 +352,9 @@ auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 	p->nodes[at].count = l->before[i] + 1;
 	l->marks[at] = (struct mark){
 		.last = l->now, .since = l->now, .blocks = 1,
-		.kind = (uint8_t)auto_kind(l->before[i] + 1, l->depth, last),
+		.kind = (uint8_t)auto_kind(l->before[i] + 1, l->from, i + l->tip >= r->n),
 		.has_parent = i > 0, .parent = i ? r->keys[i - 1] : 0,
-		.has_child = !last, .child = last ? 0 : r->keys[i + 1],
+		.below = r->n - 1 - i, .has_child = !last, .child = last ? 0 : r->keys[i + 1],
 	};
 	file(l, at);
 	while (p->used > p->o.capacity)
@@ -308,6 +366,7 @@ static int
 auto_open(struct policy *p, struct err *e)
 {
 	(void)e;
+	((struct learner *)p)->tip = 1;
 	cells_open((struct learner *)p);
 	return 0;
 }

@@ -11,15 +11,17 @@
  * What a cache of prompts sees. Three blocks in four are never used again, and whether a
  * block will be does not show in when it was used last: a conversation comes back after
  * minutes or never. But blocks differ in kind. The last block of a prompt
- * (its tip) is mostly half full and dies at once, for the next turn replaces it. Blocks used
- * by several requests come back more surely. New blocks of a request that goes on
- * from a known prefix belong to a conversation that has proved itself. What
+ * (its tip) is mostly half full and dies at once, for the next turn replaces it; where blocks
+ * are small, or turns drop what was thought, the tip is as long as what conversations that went on
+ * are seen to leave behind. Blocks used by several requests come back more surely. New blocks
+ * of a request that goes on from a known one belong to a conversation that has proved
+ * itself, those after a prefix of many do not. What
  * hung on a prefix that has since gone another way is left behind for good. And
  * inside each kind the chance depends on the idle time, not always falling: nobody
  * answers within a second, and a loop comes round after just its length.
  *
- * So each block has a kind (uses so far in octaves; new ones by how deep a prefix
- * their request found; tips apart; left behind) and an age class (time since last
+ * So each block has a kind (uses so far in octaves; new ones by what their request
+ * goes on from; tips apart; left behind) and an age class (time since last
  * use, counted in references, two classes an octave). Per kind and age the rate
  * of use is estimated: uses seen / time spent at risk, which is right in spite of
  * blocks that are no longer watched (they are censored, not counted as dead).
@@ -59,12 +61,23 @@ struct mark {			/* what is known of a record beside its struct node */
 	uint64_t last;		/* time of its last use */
 	uint64_t since;		/* when it entered its present account */
 	uint64_t parent, child;	/* keys of its neighbours in the request that used it last */
-	uint64_t tip;		/* ghost: key of its run's tip, when that is gone too */
+	uint64_t tip;		/* ghost: key of the last of those */
 	uint64_t asked;		/* resident: time of the request that names it, + 1 */
 	uint32_t blocks;	/* what it stands for: a ghost for its run */
+	uint32_t tip_blocks;	/* ghost: of the tip below its run, which is gone too */
+	uint32_t below;		/* blocks of that request that come after it */
 	uint8_t asked_kind, asked_age;	/* what it was before that */
-	uint8_t kind, age, has_parent, has_child, has_tip, tip_kind;
+	uint8_t kind, age, has_parent, has_child, tip_kind;
 };
+
+enum auto_from {		/* what a request goes on from */
+	FROM_NOTHING,		/* or from little */
+	FROM_MANY,		/* a prefix that many share and that is more than half of it */
+	FROM_TURN,		/* a conversation's first or second request */
+	FROM_TURNS		/* a later one */
+};
+
+#define AUTO_TIP_MAX 64	/* longer ones are not looked for */
 
 struct learner {
 	struct policy p;
@@ -74,6 +87,10 @@ struct learner {
 	uint32_t *before;		/* uses of the present request's blocks before it */
 	uint32_t before_room;
 	uint32_t depth;			/* blocks of the present request that were known */
+	enum auto_from from;		/* the present request */
+	uint32_t tip;			/* so many blocks at the end of a request are its tip */
+	uint32_t left[AUTO_TIP_MAX + 1];	/* how often one that went on left behind so many */
+	uint32_t lefts;			/* sum of those */
 	uint64_t now;			/* references before the present request */
 	uint64_t learn_at;
 	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
@@ -95,8 +112,8 @@ uint32_t cells_worst(const struct learner *l);	/* the resident to evict */
 uint32_t cells_oldest_ghost(const struct learner *l);
 
 /* Kind of a block with so many uses, the present one included. */
-int auto_kind(uint32_t uses, uint32_t depth, int tip);
-#define AUTO_BODIES 9			/* kinds of blocks that are no tips; then the tips */
+int auto_kind(uint32_t uses, enum auto_from from, int tip);
+#define AUTO_BODIES 10			/* kinds of blocks that are no tips; then the tips */
 #define AUTO_LEFT (2 * AUTO_BODIES)	/* left behind */
 
 /* Batch (auto_plan.c). */

@@ -43,8 +43,8 @@ cells_enter(struct learner *l, uint32_t at)
 	const struct mark *m = &l->marks[at];
 
 	hazard_enter(&l->h, m->kind, m->age, m->blocks, m->since);
-	if (m->has_tip)
-		hazard_enter(&l->h, m->tip_kind, m->age, 1, m->since);
+	if (m->tip_blocks)
+		hazard_enter(&l->h, m->tip_kind, m->age, m->tip_blocks, m->since);
 	node_push(&l->p, cell_of(l, at), at);
 	if (l->p.nodes[at].ghost)
 		l->ghosts_at[m->age]++;
@@ -59,8 +59,8 @@ cells_leave(struct learner *l, uint32_t at, uint64_t when)
 	struct queue *q = cell_of(l, at);
 
 	hazard_leave(&l->h, m->kind, m->age, m->blocks, m->since, when);
-	if (m->has_tip)
-		hazard_leave(&l->h, m->tip_kind, m->age, 1, m->since, when);
+	if (m->tip_blocks)
+		hazard_leave(&l->h, m->tip_kind, m->age, m->tip_blocks, m->since, when);
 	m->since = when;
 	node_unlink(&l->p, q, at);
 	if (l->p.nodes[at].ghost)

@@ -13,6 +13,12 @@ struct snapshot {
 	double reached[HAZARD_KINDS][HAZARD_AGES + 1];	/* and passed, as differences */
 };
 
+static int
+kind_of(uint32_t hits, int leaf)
+{
+	return auto_kind(hits + 1, FROM_NOTHING, leaf);
+}
+
 /* So many blocks went from age 0 to this idle time. */
 static int
 spend(struct snapshot *s, int kind, double idle, double blocks)
@@ -30,7 +36,7 @@ static void
 look_at(struct snapshot *s, const struct plan_entry *v, double now_s, int leaf)
 {
 	double used = plan_used_s(v), gap;
-	int kind = auto_kind(v->hits + 1, 0, leaf), first = auto_kind(1, 0, leaf);
+	int kind = kind_of(v->hits, leaf), first = kind_of(0, leaf);
 
 	spend(s, kind, now_s - used, 1);
 	if (!v->hits)
@@ -83,7 +89,7 @@ auto_scores(double *score, const struct plan_entry *v, size_t n,
 		double bytes = v[i].bytes ? (double)v[i].bytes : 1;
 		double cost = v[i].cost > 0 ? (double)v[i].cost : 1;
 
-		score[i] = learned ? s->h.index[auto_kind(v[i].hits + 1, 0, !inner[i])][age] *
+		score[i] = learned ? s->h.index[kind_of(v[i].hits, !inner[i])][age] *
 			cost / bytes : plan_used_s(&v[i]);
 	}
 	free(s);

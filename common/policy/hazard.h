@@ -13,7 +13,7 @@
  * grows older, changes kind or is no longer watched; a use is an event.
  */
 #define HAZARD_AGES 44		/* two an octave from 16 units on: up to 2^25 */
-#define HAZARD_KINDS 19
+#define HAZARD_KINDS 21
 #define HAZARD_ENOUGH 128	/* requests that used something again: before, nothing is known */
 
 struct hazard {
