@@ -28,7 +28,7 @@
  * Kinds with few data lean on the curve of all kinds: what one request uses again is one
  * observation, however many blocks it has, and classes with a few such say little. From the rates
  * follows, for each kind and age, the most uses per time its room can give (Gittins' index;
- * hazard.h). The block of the lowest index leaves; of those within a quarter of each other,
+ * hazard.h). The block of the lowest index leaves; of those within a tenth of each other,
  * which no estimate tells apart, the one idle longest, the deepest first.
  * This is the optimal rule for renting out slots to independent blocks with these rates:
  * it turns into LRU where rates fall with age, into LFU where they depend on the count,

@@ -4,7 +4,7 @@
 #include "policy/auto.h"
 
 #define CELLS (HAZARD_KINDS * HAZARD_AGES)
-#define STEP 1.25
+#define STEP 1.1
 
 static struct queue *
 cell_of(struct learner *l, uint32_t at)
@@ -100,7 +100,7 @@ cells_age(struct learner *l)
 	}
 }
 
-/* Differences smaller than a quarter are mostly noise: within such a step the longest
+/* Differences smaller than a tenth are noise: within such a step the longest
  * idle leaves first, as LRU would have it. */
 static void
 set_steps(struct learner *l)
