@@ -349,8 +349,7 @@ run(void)
 		from->ops->close(from);
 		goto done;
 	}
-	if (!filter)
-		opts_common.jobs = copy_jobs(tiers[n - 1].store);
+	opts_common.jobs = copy_jobs(n ? tiers[n - 1].store : NULL, fill.store, from);
 	for (i = 0; i < n; i++)
 		foreign |= !tiers[i].native;
 	if (o.export || (o.fill && !fill.native))

@@ -244,12 +244,12 @@ run(const char *url, char **names, int n)
 	}
 	if (o.sweep && store_sweep(p.store, 600, opts_common.dry, NULL, NULL, &e) < 0)
 		tool_fail(&e);
-	opts_common.jobs = copy_jobs(p.store);
 	if (!p.native)		/* other engines' bodies are plain */
 		o.compress = "none";
 	from = inputs(names, n);
 	if (!from)
 		goto close_place;
+	opts_common.jobs = copy_jobs(p.store, NULL, from);
 	list = steps();
 	if (sink_place(&to, &p, &o.how, &e) < 0) {
 		tool_fail(&e);

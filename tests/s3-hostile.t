@@ -33,6 +33,12 @@ is 'what may not be deleted is told once, and counted' \
 	"$? $(grep -o -e AccessDenied -e 'and so .*' -e 'none of .*' -e 'failed 10$' said | tr '\n' ' ')" \
 	'6 AccessDenied and so 9 more none of 10 chunks could be deleted failed 10 '
 
+# as many at once as the store likes, and not as a directory does
+kvput -q d s
+ok 'a copy from a directory sends many at once'	kvget -q --fill s3://bucket/fmeet-10 d
+ok '... and so does one from a stream'	kvput -q s3://bucket/fmeet-5 s
+ok '... also by kvget'	kvget -q --fill s3://bucket/2/fmeet-10 s
+
 # requests for objects: one a chunk where no order is kept, and one more for its parent where it is
 hostile --log log
 kvput -q s3://bucket/order s

@@ -232,7 +232,8 @@ verify_manifest(const char *url, const char *file, int updating)
 	}
 	c.store = p.store;
 	c.out = out_open("kv.manifest/1", cols, N_COLS, OBJECT);
-	if (par_each(c.items.len / sizeof(struct item), copy_jobs(p.store), check_one, &c, &e) < 0)
+	if (par_each(c.items.len / sizeof(struct item), copy_jobs(p.store, NULL, NULL), check_one,
+	    &c, &e) < 0)
 		tool_fail(&e);
 	else
 		tell_missing(&c);

@@ -169,8 +169,8 @@ verify_all(struct verify *v, struct stat_place *s, size_t n)
 {
 	static const struct sink_ops ops = { .put = good, .close = keep };
 	struct flow_stats stats = { 0 };
-	struct flow_opts o = { .jobs = copy_jobs(s->place.store), .mem = opts_common.mem,
-		.keep_going = 1, .failed = bad, .ctx = v, .stats = &stats,
+	struct flow_opts o = { .mem = opts_common.mem, .keep_going = 1,
+		.failed = bad, .ctx = v, .stats = &stats,
 		.max_duration = opts_common.max_duration, .bwlimit = opts_common.bwlimit };
 	struct source *from;
 	struct err e;
@@ -180,6 +180,7 @@ verify_all(struct verify *v, struct stat_place *s, size_t n)
 		tool_fail(&e);
 		return;
 	}
+	o.jobs = copy_jobs(s->place.store, NULL, from);
 	progress_start(look, &stats);
 	if (flow_copy(from, &v->base, &o, &e) < 0)
 		tool_fail(&e);

@@ -19,6 +19,7 @@ It ends when its standard input does. What goes wrong is said by the object's na
     fnotag                             no ETag
     fhuge                              Content-Range tells a length of 2^64 - 1
     flength                            Content-Length is no number
+    fmeet-N                            puts wait for each other, N at once; AccessDenied after 5 s
     fnew                               another object of that length after the first request
     fendless ferrors ftrailers         a body, an error, trailers without end
     fbatch fother                      a batch with it: 503, or an answer that is another document
@@ -60,6 +61,7 @@ buckets = {'bucket': {}}
 lifecycle = {}
 uploads = {}
 counts = {}
+meetings = {}
 issued = {}            # id -> (secret, token, end)
 state = {'issue': 0, 'upload': 0}
 
@@ -77,6 +79,17 @@ def first(name, n):
     with lock:
         counts[name] = counts.get(name, 0) + 1
         return counts[name] <= n
+
+
+def meet(name, n):
+    """Wait for n that call this."""
+    with lock:
+        barrier = meetings.setdefault(name, threading.Barrier(n))
+    try:
+        barrier.wait(5)
+    except threading.BrokenBarrierError:
+        return False
+    return True
 
 
 def issue():
@@ -227,6 +240,10 @@ class Handler(BaseHTTPRequestHandler):
             if fault in self.key:
                 self.error(status, code, Date='Thu, 01 Jan 2026 00:00:00 GMT')
                 return True
+        m = re.search(r'fmeet-(\d+)', self.key)
+        if m and self.command == 'PUT' and not meet(m.group(0), int(m.group(1))):
+            self.error(403, 'AccessDenied')
+            return True
         m = re.search(r'fgone-(\w+)-(\d+)', self.key)
         if m and m.group(1) == self.command and not first(m.group(0), int(m.group(2))):
             self.error(404, 'NoSuchBucket')
