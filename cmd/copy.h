@@ -45,8 +45,8 @@ struct copy_result {
 void copy_run(struct source *from, struct sink *to, struct flow_step *steps, int keep_going,
 	struct copy_result *r);
 
-/* "--jobs"; or what fits the store, of two (NULL: none) the one that likes more at once, but no more
- * chunks of the mean size in from (NULL: not known) than this machine's cores keep moving. */
+/* "--jobs"; or what fits the store, of two (NULL: none) the one that likes more at once, but no
+ * more chunks of the mean size in from (NULL: not known) than this machine's cores keep moving. */
 unsigned copy_jobs(const struct store *a, const struct store *b, const struct source *from);
 
 #endif

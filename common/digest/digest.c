@@ -1,8 +1,8 @@
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <xxhash.h>
 #if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
 #include <xxh_x86dispatch.h>	/* by what the CPU has: AVX-512 is three times SSE2 */
@@ -17,9 +17,12 @@ struct digest_xxh3 {
 };
 
 struct digest_sha256 {
-	EVP_MD *md;		/* fetched once: a fetch costs more than hashing a chunk's tokens */
 	EVP_MD_CTX *ctx;
 };
+
+#define SHA256_BLOCK 64
+
+static EVP_MD *sha256;
 
 static void
 canonical(struct digest128 *out, XXH128_hash_t h)
@@ -104,12 +107,31 @@ digest_xxh3_end(const struct digest_xxh3 *s, struct digest128 *out)
 	canonical(out, XXH3_128bits_digest(s->x));
 }
 
+static void
+fetch_sha256(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
+/* Fetched once: OpenSSL 3.0 looks it up by name otherwise, each time, which costs more than hashing
+ * a chunk's tokens or signing a request. */
+static int
+need_sha256(struct err *e)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	if (lib_openssl(e) < 0)
+		return -1;
+	pthread_once(&once, fetch_sha256);
+	return sha256 ? 0 : err_set(e, ERR_FAILED, "sha256: the crypto library has none");
+}
+
 int
 digest_sha256(uint8_t out[DIGEST_SHA256], const void *p, size_t n, struct err *e)
 {
-	if (lib_openssl(e) < 0)
+	if (need_sha256(e) < 0)
 		return -1;
-	if (!EVP_Digest(p, n, out, NULL, EVP_sha256(), NULL))
+	if (!EVP_Digest(p, n, out, NULL, sha256, NULL))
 		return err_set(e, ERR_FAILED, "sha256: the crypto library failed");
 	return 0;
 }
@@ -124,32 +146,20 @@ digest_md5(uint8_t out[DIGEST_MD5], const void *p, size_t n, struct err *e)
 	return 0;
 }
 
-int
-digest_hmac(uint8_t out[DIGEST_SHA256], const void *key, size_t n_key, const void *p, size_t n,
-	struct err *e)
-{
-	if (lib_openssl(e) < 0)
-		return -1;
-	if (!HMAC(EVP_sha256(), key, (int)n_key, p, n, out, NULL))
-		return err_set(e, ERR_FAILED, "hmac: the crypto library failed");
-	return 0;
-}
-
 struct digest_sha256 *
 digest_sha256_new(struct err *e)
 {
 	struct digest_sha256 *s;
 
-	if (lib_openssl(e) < 0)
+	if (need_sha256(e) < 0)
 		return NULL;
 	s = calloc(1, sizeof(*s));
 	if (!s) {
 		err_sys(e, "sha256");
 		return NULL;
 	}
-	s->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	s->ctx = EVP_MD_CTX_new();
-	if (!s->md || !s->ctx) {
+	if (!s->ctx) {
 		err_set(e, ERR_FAILED, "sha256: the crypto library failed");
 		goto fail;
 	}
@@ -167,14 +177,13 @@ digest_sha256_free(struct digest_sha256 *s)
 	if (!s)
 		return;
 	EVP_MD_CTX_free(s->ctx);
-	EVP_MD_free(s->md);
 	free(s);
 }
 
 int
 digest_sha256_begin(struct digest_sha256 *s, struct err *e)
 {
-	if (!EVP_DigestInit_ex(s->ctx, s->md, NULL))
+	if (!EVP_DigestInit_ex(s->ctx, sha256, NULL))
 		return err_set(e, ERR_FAILED, "sha256: the crypto library failed");
 	return 0;
 }
@@ -193,4 +202,39 @@ digest_sha256_end(struct digest_sha256 *s, uint8_t out[DIGEST_SHA256], struct er
 	if (!EVP_DigestFinal_ex(s->ctx, out, NULL))
 		return err_set(e, ERR_FAILED, "sha256: the crypto library failed");
 	return 0;
+}
+
+static void
+flip(uint8_t pad[SHA256_BLOCK], uint8_t with)
+{
+	int i;
+
+	for (i = 0; i < SHA256_BLOCK; i++)
+		pad[i] ^= with;
+}
+
+int
+digest_hmac(uint8_t out[DIGEST_SHA256], const void *key, size_t n_key, const void *p, size_t n,
+	struct err *e)
+{
+	struct digest_sha256 *s = digest_sha256_new(e);
+	uint8_t pad[SHA256_BLOCK] = { 0 };
+	int rc = s ? 0 : -1;
+
+	if (rc == 0 && n_key > sizeof(pad))
+		rc = digest_sha256(pad, key, n_key, e);
+	else if (rc == 0)
+		memcpy(pad, key, n_key);
+	flip(pad, 0x36);
+	if (rc < 0 || digest_sha256_add(s, pad, sizeof(pad), e) < 0 ||
+	    digest_sha256_add(s, p, n, e) < 0 || digest_sha256_end(s, out, e) < 0)
+		rc = -1;
+	flip(pad, 0x36 ^ 0x5c);
+	if (rc < 0 || digest_sha256_begin(s, e) < 0 ||
+	    digest_sha256_add(s, pad, sizeof(pad), e) < 0 ||
+	    digest_sha256_add(s, out, DIGEST_SHA256, e) < 0 || digest_sha256_end(s, out, e) < 0)
+		rc = -1;
+	explicit_bzero(pad, sizeof(pad));
+	digest_sha256_free(s);
+	return rc;
 }

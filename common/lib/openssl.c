@@ -1,6 +1,5 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -24,12 +23,8 @@
 	F(EVP_MD_CTX *, EVP_MD_CTX_new, (void), ()) \
 	F(EVP_MD *, EVP_MD_fetch, (OSSL_LIB_CTX *c, const char *name, const char *properties), \
 		(c, name, properties)) \
-	F(void, EVP_MD_free, (EVP_MD *md), (md)) \
 	F(const EVP_MD *, EVP_md5, (void), ()) \
 	F(const EVP_MD *, EVP_sha256, (void), ()) \
-	F(unsigned char *, HMAC, (const EVP_MD *md, const void *key, int n_key, \
-		const unsigned char *p, size_t n, unsigned char *out, unsigned *n_out), \
-		(md, key, n_key, p, n, out, n_out)) \
 	F(void, OPENSSL_cleanse, (void *p, size_t n), (p, n)) \
 	F(int, X509_VERIFY_PARAM_set1_ip_asc, (X509_VERIFY_PARAM *p, const char *ip), (p, ip)) \
 	F(const char *, X509_verify_cert_error_string, (long n), (n))

@@ -241,15 +241,31 @@ broken(const struct s3_conn *c, CURLcode rc, struct err *e)
 		curl_easy_strerror(rc));
 }
 
+/* What is there already: CURLE_AGAIN if nothing is. */
+static CURLcode
+pull(struct s3_conn *c, void *p, size_t n, size_t *got)
+{
+	ssize_t k;
+
+	*got = 0;
+	if (c->tls)
+		return curl_easy_recv(c->curl, p, n, got);
+	k = recv(c->fd, p, n, MSG_DONTWAIT);
+	if (k < 0)
+		return errno == EAGAIN || errno == EINTR ? CURLE_AGAIN : CURLE_RECV_ERROR;
+	*got = (size_t)k;
+	return CURLE_OK;
+}
+
 /* Has the server spoken, or closed? What is readable under TLS may be its own alone: tickets come
  * after the handshake. */
 static int
 has_spoken(struct s3_conn *c)
 {
-	size_t got = 0;
+	size_t got;
 	CURLcode rc;
 
-	rc = curl_easy_recv(c->curl, c->buf + c->to, sizeof(c->buf) - c->to, &got);
+	rc = pull(c, c->buf + c->to, sizeof(c->buf) - c->to, &got);
 	c->to += got;
 	return rc != CURLE_AGAIN;
 }
@@ -335,7 +351,7 @@ s3_conn_request(struct s3_conn *c, const struct s3_request *r, struct err *e)
 ssize_t
 s3_conn_recv(struct s3_conn *c, void *p, size_t n, const struct s3_wait *w, struct err *e)
 {
-	size_t got = 0;
+	size_t got;
 	CURLcode rc;
 
 	if (stop_asked() && !w->finish)
@@ -347,7 +363,7 @@ s3_conn_recv(struct s3_conn *c, void *p, size_t n, const struct s3_wait *w, stru
 			return -1;
 	}
 	c->asked = 0;
-	while ((rc = curl_easy_recv(c->curl, p, n, &got)) == CURLE_AGAIN) {
+	while ((rc = pull(c, p, n, &got)) == CURLE_AGAIN) {
 		wake_at(c, w->all ? n : 1);
 		if (wait_for(c, POLLIN, w, e) < 0)
 			return -1;

@@ -4,7 +4,7 @@
 # client, medians of alternating runs; then listings and the first byte.
 #   N8=200 N256=2000 ALL=1 s3.sh     full size, and s3cmd and aws-cli too
 #   PARTS='sink gateway first list'  which of them; SETS='8m 256k' which files
-#   JOBS=8                           for ours; else 4, and 8 on the gateway
+#   JOBS=8                           for ours; else 4, and what they choose on the gateway
 #   CLIENTS='kv curl' OPS='put get'  on the gateway: these alone (kv is what all are compared with)
 # shellcheck disable=SC2016,SC2317	# commands are for eval
 set -eu
@@ -22,7 +22,7 @@ export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
 # curl has no signature at all: its signer of this version cannot do without 100-continue. So we
 # leave out the payload's hash, as with TLS; "kv -s" is with it, as rclone has;
-# "kv -c" reads parents before children.
+# "kv -c" reads parents before children, "kv-u" is unsigned altogether, like curl.
 export KVTOOLS_UNSIGNED_PAYLOAD=1
 trap '"$server/s3sink.sh" stop "$tmp/sink"; "$server/radosgw.sh" stop "$tmp/rgw"; rm -rf "$tmp"' EXIT
 
@@ -55,6 +55,7 @@ transfer() {
 	kv-get) kvget -q -j "$jobs" --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
 	kv\ -c-get) kvget -q -j "$jobs" --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
 	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j "$jobs" --fill "s3://bucket/$3" "$tmp/$3" ;;
+	kv-u-*) KVTOOLS_NO_SIGN_REQUEST=1 transfer kv "$2" "$3" ;;
 	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
 	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
@@ -102,7 +103,7 @@ contest() {
 
 others=''
 [ -z "$ALL" ] || others='aws s3cmd'
-: "${OPS:=put get}" "${CLIENTS:=kv curl curl1 rclone $others}"
+: "${OPS:=put get}" "${CLIENTS:=kv kv-u curl curl1 rclone $others}"
 echo "s3: $N8 of 8 MiB, $N256 of 256 KiB; a ratio over 1 is in our favour"
 
 sink() {
@@ -131,9 +132,8 @@ gateway_up() {
 		"Action":"s3:*","Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]}]}'
 }
 
-# It makes requests wait, so that more of them pay: as many as curl has.
 gateway() {
-	jobs=${JOBS:-8}
+	jobs=${JOBS:-0}
 	for set in $SETS; do
 		curl_jobs "$set"
 		[ "$OPS" != get ] || transfer kv put "$set"

@@ -76,6 +76,30 @@ published_signatures(void **state)
 	buf_free(&out);
 }
 
+/* A secret longer than a block of the hash; the signature is by Python's hmac. */
+static void
+long_secret(void **state)
+{
+	static const char secret[] = "ssssssssssssssssssssssssssssssssssssssss"
+		"ssssssssssssssssssssssssssssssssssssssss";
+	static const struct aws_header headers[] = { HOST, { "x-amz-content-sha256", EMPTY }, DATE };
+	struct aws_sign_key key = { .scope = "" };
+	struct aws_request r = {
+		.method = "GET", .path = "/", .query = "lifecycle=", .headers = headers,
+		.n_headers = 3, .payload = EMPTY, .region = "us-east-1", .service = "s3",
+		.time = "20130524T000000Z",
+	};
+	struct buf out = { 0 };
+	struct err e;
+	(void)state;
+
+	assert_int_equal(aws_sign(&r, ID, secret, &key, &out, &e), 0);
+	assert_non_null(buf_text(&out));
+	assert_string_equal(strstr(out.p, "Signature=") + 10,
+		"7bf2491982f11dbb958bea4f9ca0ffd846c7c17c4cc4a5e5c76eb31951e9faaa");
+	buf_free(&out);
+}
+
 static void
 query_coding(void **state)
 {
@@ -267,6 +291,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(published_signatures),
+		cmocka_unit_test(long_secret),
 		cmocka_unit_test(query_coding),
 		cmocka_unit_test_setup(profiles, files),
 		cmocka_unit_test_setup(order, files),
