@@ -98,6 +98,13 @@ for what in again_early failed_early loses_none; do
 	ok 'is told'			ended
 done
 rm -f "$tmp/port"
+rogue recv "$tmp/port" elsewhere &
+pid=$!
+await "$tmp/port"
+kvsend "$(cat "$tmp/port")" "$tmp/large.kv" 2>"$tmp/sent"
+ok 'a receiver that shares no memory'	ended
+ok 'without a word of that'	sh -c "! grep -q shm '$tmp/sent'"
+rm -f "$tmp/port"
 rogue recv "$tmp/port" loses_lane &
 pid=$!
 await "$tmp/port"

@@ -63,7 +63,7 @@ if [ ! -d /sys/class/infiniband ]; then
 	ok 'rdma:// where there is none'	status 0 kvsend "rdma://${addr#tcp://}" "$tmp/s.kv"
 	ended
 	cp "$tmp/.tap" "$tmp/said"
-	ok 'is said in a line'	grep -q 'rdma: .*falling back to tcp' "$tmp/said"
+	ok 'is said in a line'	grep -q 'rdma: .*falling back to shm' "$tmp/said"
 	ok 'and in the summary'	grep -q 'transports that failed 1' "$tmp/said"
 	recv --into "$tmp/fall" --idle-timeout 1s
 	ok 'required it is an error'	sh -c "kvsend -q --require rdma '$addr' '$tmp/s.kv'; case \$? in 2|5) ;; *) exit 1; esac"
@@ -197,6 +197,36 @@ ok 'a server of another name is 6'	status 6 kvsend $(tls client) "$addr" "$tmp/s
 ok 'unless that is expected'	status 0 kvsend $(tls client) --peer-name elsewhere.example "$addr" "$tmp/s.kv"
 ended
 
+# ---- one host ----
+local=' shm, 1 connection, same user, shared memory'
+for opts in '' "--psk-file $tmp/psk" '--require shm'; do
+	rm -rf "$tmp/near"
+	recv $opts --into "$tmp/near"
+	ok "shared memory found by TCP $opts"	sh -c "kvsend $opts '${addr#tcp://}' '$tmp/s.kv' 2>'$tmp/sent'"
+	ended
+	ok 'it says'			grep -q "$local" "$tmp/sent"
+	ok 'nothing is said to have failed'	sh -c "! grep -q 'failed' '$tmp/sent'"
+	ok 'the stores are equal'	same "$tmp/a" "$tmp/near"
+done
+recv --into "$tmp/near"
+ok 'tcp:// is tcp'		sh -c "kvsend '$addr' '$tmp/s.kv' 2>&1 | grep -q ': tcp, '"
+ended
+recv --into "$tmp/near"
+ok 'so is UCX_TLS without sm'	sh -c "UCX_TLS=^sm kvsend '${addr#tcp://}' '$tmp/s.kv' 2>&1 | grep -q ': tcp, '"
+ended
+nobody="setpriv --reuid 65534 --clear-groups env XDG_CONFIG_HOME=/nowhere XDG_STATE_HOME=/nowhere"
+if $nobody kvsend --version >/dev/null 2>&1; then
+	rm -rf "$tmp/near"
+	recv --into "$tmp/near"
+	ok 'another user: tcp'		sh -c "$nobody kvsend '${addr#tcp://}' <'$tmp/s.kv' 2>'$tmp/sent'"
+	ended
+	ok 'it says'			grep -q ': tcp, 2 connections' "$tmp/sent"
+	ok 'which is no failure'	sh -c "! grep -q 'fail\|fall' '$tmp/sent'"
+	ok 'the stores are equal'	same "$tmp/a" "$tmp/near"
+else
+	skip 'nobody cannot run it'
+fi
+
 # ---- who may, and how ----
 ok 'listening beyond this host is 6'	status 6 kvrecv --listen 0.0.0.0:0 --into "$tmp/x"
 ok 'unreachable is 5'		status 5 kvsend 127.0.0.1:1 "$tmp/s.kv"
@@ -205,7 +235,7 @@ ok 'an address without a port is 2'	status 2 kvsend 127.0.0.1 "$tmp/s.kv"
 recv --allow 10.0.0.0/8 --into "$tmp/x" --idle-timeout 2s
 ok 'not of the network is 5'	status 5 kvsend "$addr" "$tmp/s.kv"
 ended
-recv --into "$tmp/x" --idle-timeout 3s
+recv --into "$tmp/x" --idle-timeout 3s --transport tcp
 ok 'a list without tcp forbids it'	status 2 kvsend --transport shm "$addr" "$tmp/s.kv"
 UCX_TLS=^tcp
 export UCX_TLS

@@ -34,7 +34,7 @@ bad() {
 	"$here/server/badproxy.py" "$tmp/port" "${addr#tcp://}" "$@" &
 	pids="$pids $!"
 	await "$tmp/port"
-	addr=$(cat "$tmp/port")
+	addr=tcp://$(cat "$tmp/port")
 }
 
 ended() { wait "$pid"; }

@@ -75,6 +75,22 @@ addr_loopback(const struct sockaddr *sa)
 	return sa->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
 }
 
+int
+conn_same_host(const struct conn *c)
+{
+	struct sockaddr_storage a, b;
+	struct sockaddr_in *x = (void *)&a, *y = (void *)&b;
+	struct sockaddr_in6 *x6 = (void *)&a, *y6 = (void *)&b;
+	socklen_t n = sizeof(a), m = sizeof(b);
+
+	if (getsockname(c->fd, (struct sockaddr *)&a, &n) < 0 ||
+	    getpeername(c->fd, (struct sockaddr *)&b, &m) < 0 || a.ss_family != b.ss_family)
+		return 0;
+	if (a.ss_family == AF_INET)
+		return x->sin_addr.s_addr == y->sin_addr.s_addr;
+	return a.ss_family == AF_INET6 && IN6_ARE_ADDR_EQUAL(&x6->sin6_addr, &y6->sin6_addr);
+}
+
 void
 addr_text(char *out, size_t n, const struct sockaddr *sa, socklen_t len)
 {

@@ -106,6 +106,8 @@ void conn_drain(struct conn *c);
 int conn_fd(const struct conn *c);
 int conn_is_unix(const struct conn *c);
 int conn_dialled(const struct conn *c);
+/* Do both ends have the same address, as on one host, or before a tunnel? */
+int conn_same_host(const struct conn *c);
 const struct conn_opts *conn_opts_of(const struct conn *c);
 /* The address dialled, to be dialled again for a lane; NULL at the listening end. */
 const struct conn_addr *conn_peer(const struct conn *c);

@@ -43,7 +43,7 @@ struct fabric_ops {
 	void (*close)(struct fabric *f);
 };
 
-extern const struct fabric_ops fabric_socket;	/* tcp and shm: lanes are connections */
+extern const struct fabric_ops fabric_socket, fabric_shm;	/* lanes are connections */
 #ifdef WITH_RDMA
 extern const struct fabric_ops fabric_verbs;
 #endif

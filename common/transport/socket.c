@@ -5,13 +5,16 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/stop.h"
+#include "transport/local.h"
 #include "transport/ops.h"
 
 /*
- * Lanes that are connections: TCP, TLS, or a ring in shared memory under a Unix socket.
+ * Lanes that are connections: TCP, TLS, or a ring in shared memory under a Unix socket: the
+ * session's, or one that local.h finds.
  * After the lane's hello (transport.h) a lane is frames: kind (u32), id (u32), offset
  * (u64), length (u64), and as many bytes. Kind 2 is the end.
  */
@@ -35,6 +38,7 @@ struct socket_fabric {
 	unsigned ready;
 	atomic_int shut;
 	int ring;
+	int door;		/* local_listen()'s; -1: connections come by hand() */
 	double accept_s;
 	struct socket_lane lane[FABRIC_LANES];
 };
@@ -61,7 +65,7 @@ fabric_new(const struct fabric_opts *o, struct conn *control, struct err *e)
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->change, NULL);
 	f->base.opts = *o;
-	f->ring = conn_is_unix(control);
+	f->door = -1;
 	f->accept_s = conn_opts_of(control)->connect_s;
 	for (i = 0; i < FABRIC_LANES; i++)
 		f->lane[i].base = (struct lane){ &f->base, i };
@@ -77,6 +81,25 @@ socket_listen(struct fabric **out, const struct fabric_opts *o, struct conn *con
 	(void)ticket;	/* the lanes come to the address that the control connection came to */
 	*out = &f->base;
 	return f ? 0 : -1;
+}
+
+static void socket_close(struct fabric *base);
+
+static int
+shm_listen(struct fabric **out, const struct fabric_opts *o, struct conn *control,
+	struct buf *ticket, struct err *e)
+{
+	struct socket_fabric *f = fabric_new(o, control, e);
+
+	if (!f)
+		return -1;
+	f->ring = 1;
+	if (!conn_is_unix(control) && (f->door = local_listen(ticket, e)) < 0) {
+		socket_close(&f->base);
+		return -1;
+	}
+	*out = &f->base;
+	return 0;
 }
 
 static int
@@ -128,9 +151,33 @@ socket_accept(struct fabric *base, const unsigned char token[FABRIC_TOKEN], stru
 	return rc;
 }
 
+/* As socket_accept(), but lanes come to our own door. */
+static int
+shm_accept(struct fabric *base, const unsigned char token[FABRIC_TOKEN], struct err *e)
+{
+	struct socket_fabric *f = (struct socket_fabric *)base;
+	double until = clock_mono() + f->accept_s;
+	unsigned lane;
+	struct conn *c;
+	int rc;
+
+	if (f->door < 0)
+		return socket_accept(base, token, e);
+	while (f->ready < base->opts.lanes) {
+		rc = local_accept(f->door, base->opts.conn, token, &c, &lane, e);
+		if (rc < 0 || (rc > 0 && socket_hand(base, c, lane, e) < 0))
+			return -1;
+		if (stop_asked())
+			return err_set(e, ERR_STOPPED, "stopped by a signal");
+		if (atomic_load(&f->shut) || clock_mono() > until)
+			return err_set(e, ERR_TEMP, "no lane came");
+	}
+	return 0;
+}
+
 static int
 dial_lane(struct socket_fabric *f, unsigned i, struct conn *control,
-	const unsigned char *token, struct err *e)
+	const struct fabric_hail *hail, struct err *e)
 {
 	unsigned char hello[LANE_HELLO];
 	struct conn *c;
@@ -138,8 +185,10 @@ dial_lane(struct socket_fabric *f, unsigned i, struct conn *control,
 	memcpy(hello, LANE_MAGIC, 8);
 	put_le32(hello + 8, i);
 	put_le32(hello + 12, 0);
-	memcpy(hello + 16, token, FABRIC_TOKEN);
-	if (conn_dial(&c, conn_peer(control), conn_opts_of(control), e) < 0)
+	memcpy(hello + 16, hail->token, FABRIC_TOKEN);
+	if ((f->ring && !conn_is_unix(control) ?
+	    local_dial(&c, hail->ticket, conn_opts_of(control), e) :
+	    conn_dial(&c, conn_peer(control), conn_opts_of(control), e)) < 0)
 		return -1;
 	if (conn_secure(c, e) < 0 || conn_write(c, hello, sizeof(hello), e) < 0 ||
 	    (f->ring && conn_ring(c, f->base.opts.source, e) < 0)) {
@@ -151,24 +200,42 @@ dial_lane(struct socket_fabric *f, unsigned i, struct conn *control,
 	return 0;
 }
 
-static void socket_close(struct fabric *base);
-
 static int
-socket_connect(struct fabric **out, const struct fabric_opts *o, struct conn *control,
-	const struct fabric_hail *hail, struct err *e)
+dial_lanes(struct socket_fabric *f, struct conn *control, const struct fabric_hail *hail,
+	struct fabric **out, struct err *e)
 {
-	struct socket_fabric *f = fabric_new(o, control, e);
 	unsigned i;
 
 	if (!f)
 		return -1;
-	for (i = 0; i < o->lanes; i++)
-		if (dial_lane(f, i, control, hail->token, e) < 0) {
+	for (i = 0; i < f->base.opts.lanes; i++)
+		if (dial_lane(f, i, control, hail, e) < 0) {
 			socket_close(&f->base);
 			return -1;
 		}
 	*out = &f->base;
 	return 0;
+}
+
+static int
+socket_connect(struct fabric **out, const struct fabric_opts *o, struct conn *control,
+	const struct fabric_hail *hail, struct err *e)
+{
+	return dial_lanes(fabric_new(o, control, e), control, hail, out, e);
+}
+
+static int
+shm_connect(struct fabric **out, const struct fabric_opts *o, struct conn *control,
+	const struct fabric_hail *hail, struct err *e)
+{
+	struct socket_fabric *f;
+
+	if (!conn_is_unix(control) && hail->n_ticket != LOCAL_NAME)
+		return err_set(e, ERR_CORRUPT, "shm: ticket of %zu bytes", hail->n_ticket);
+	f = fabric_new(o, control, e);
+	if (f)
+		f->ring = 1;
+	return dial_lanes(f, control, hail, out, e);
 }
 
 static struct lane *
@@ -308,6 +375,8 @@ socket_close(struct fabric *base)
 
 	for (i = 0; i < FABRIC_LANES; i++)
 		conn_close(f->lane[i].c);
+	if (f->door >= 0)
+		close(f->door);
 	pthread_cond_destroy(&f->change);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
@@ -319,6 +388,23 @@ const struct fabric_ops fabric_socket = {
 	.accept = socket_accept,
 	.hand = socket_hand,
 	.connect = socket_connect,
+	.lane = socket_lane,
+	.files = socket_files,
+	.describe = socket_describe,
+	.send = socket_send,
+	.finish = socket_finish,
+	.recv = socket_recv,
+	.cut = socket_cut,
+	.shut = socket_shut,
+	.close = socket_close,
+};
+
+const struct fabric_ops fabric_shm = {
+	.probe = socket_probe,
+	.listen = shm_listen,
+	.accept = shm_accept,
+	.hand = socket_hand,
+	.connect = shm_connect,
 	.lane = socket_lane,
 	.files = socket_files,
 	.describe = socket_describe,

@@ -6,7 +6,7 @@ static const char *const words[TRANSPORT_COUNT] = { "tcp", "shm", "rdma" };
 
 static const struct fabric_ops *const fabrics[TRANSPORT_COUNT] = {
 	[TRANSPORT_TCP] = &fabric_socket,
-	[TRANSPORT_SHM] = &fabric_socket,
+	[TRANSPORT_SHM] = &fabric_shm,
 #ifdef WITH_RDMA
 	[TRANSPORT_VERBS] = &fabric_verbs,
 #endif

@@ -21,6 +21,13 @@ wire_note(const struct wire_opts *o, const char *fmt, ...)
 	o->note(o->note_ctx, text);
 }
 
+/* What comes after rdma. */
+static const char *
+next_word(unsigned set)
+{
+	return transport_word(set & 1u << TRANSPORT_SHM ? TRANSPORT_SHM : TRANSPORT_TCP);
+}
+
 /* The transports that this end could use on c. */
 static unsigned
 usable(const struct wire_opts *o, const struct conn *c, const struct fabric_opts *fo)
@@ -30,11 +37,13 @@ usable(const struct wire_opts *o, const struct conn *c, const struct fabric_opts
 
 	if (conn_is_unix(c))
 		return set & (1u << TRANSPORT_SHM);
-	set &= ~(1u << TRANSPORT_SHM);
+	if (!conn_same_host(c))
+		set &= ~(1u << TRANSPORT_SHM);
 	if ((set & 1u << TRANSPORT_VERBS) && fabric_probe(TRANSPORT_VERBS, fo, NULL, &e) < 0) {
 		set &= ~(1u << TRANSPORT_VERBS);
 		if (o->wanted & 1u << TRANSPORT_VERBS)
-			wire_note(o, "rdma: %s%s", e.text, set ? ", falling back to tcp" : "");
+			wire_note(o, "rdma: %s%s%s", e.text, set ? ", falling back to " : "",
+			    set ? next_word(set) : "");
 	}
 	return set;
 }
@@ -203,13 +212,21 @@ try_one(struct wire_link *l, enum transport t, struct wire_msg *m, struct err *w
 	return rc;
 }
 
+/* That a TCP peer on this host shares no memory with us, as containers do not, or turns out to be
+ * elsewhere, is no failure. */
+static int
+is_failure(const struct wire_link *l, enum transport t)
+{
+	return t != TRANSPORT_SHM || conn_is_unix(l->c);
+}
+
 static int
 meet_dialler(struct wire_link *l, const struct wire_opts *o, unsigned set, struct wire_msg *m,
 	struct err *e)
 {
 	static const enum transport order[] = { TRANSPORT_VERBS, TRANSPORT_SHM, TRANSPORT_TCP };
 	struct err why = { 0 };
-	unsigned lacks;
+	unsigned lacks, lanes = l->fo.lanes;
 	size_t i;
 	int rc = 0;
 
@@ -218,19 +235,21 @@ meet_dialler(struct wire_link *l, const struct wire_opts *o, unsigned set, struc
 	if (!set)
 		return none_usable(o, l->c, &l->fo, e);
 	if (lacks & 1u << TRANSPORT_VERBS)
-		wire_note(o, "rdma: the peer has none, falling back to tcp");
+		wire_note(o, "rdma: the peer has none, falling back to %s", next_word(set));
 	for (i = 0; rc == 0 && i < sizeof(order) / sizeof(*order); i++) {
 		if (!(set & 1u << order[i]))
 			continue;
 		set &= ~(1u << order[i]);
+		l->fo.lanes = order[i] == TRANSPORT_SHM && !o->lanes ? 1 : lanes;
 		rc = try_one(l, order[i], m, &why, e);
 		if (rc != 0)
 			break;
-		l->fallbacks++;
+		l->fallbacks += (unsigned)is_failure(l, order[i]);
+		if (set && !is_failure(l, order[i]))
+			continue;
 		if (set)
 			wire_note(o, "%s: %s, falling back to %s", transport_word(order[i]),
-			    why.text, transport_word(set & 1u << TRANSPORT_SHM ? TRANSPORT_SHM :
-			    TRANSPORT_TCP));
+			    why.text, next_word(set));
 		else
 			err_in(&why, "%s", transport_word(order[i]));
 	}
@@ -319,7 +338,7 @@ serve_try(struct wire_link *l, struct wire_door *door, unsigned set, struct wire
 	buf_free(&ticket);
 	buf_free(&b);
 	if (rc != 1) {
-		l->fallbacks++;
+		l->fallbacks += (unsigned)is_failure(l, t);
 		fabric_close(l->f);
 		l->f = NULL;
 	}

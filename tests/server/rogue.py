@@ -33,7 +33,7 @@ def verdict(t, i, state):
 
 
 def hello(flags):
-    head = struct.pack("<IIIIQ", flags, 1, LANES, 16, 1 << 30)
+    head = struct.pack("<IIIIQ", flags, 3 if what == "elsewhere" else 1, LANES, 16, 1 << 30)
     return b"KVWIRE\x01\n" + msg(1, head + bytes(16) + text("rogue"))
 
 
@@ -291,6 +291,14 @@ def meet_source(portfile):
     s.sendall(hello(16))
     t, b = hear()
     assert t == 3
+    if what == "elsewhere":     # shared memory is tried, where nobody is
+        assert b[0] == 1, b
+        s.sendall(msg(4, b"t" * 32))
+        t, b = hear()
+        assert t == 5 and b[4] == 0, b
+        s.sendall(verdict(5, 0, 0))
+        t, b = hear()
+        assert t == 3 and b[0] == 0, b
     s.sendall(msg(4, b"t" * 16))
     for i in range(struct.unpack("<II", b)[1]):
         lanes.append(door.accept()[0])
@@ -333,6 +341,10 @@ def loses_lane():
     t, b = hear((14, 6, 11))
     lane, n = struct.unpack("<II", b[:8])
     assert t == 16 and lane == 0 and n >= 1 and len(b) == 8 + 4 * n, (t, b)
+
+
+def elsewhere():
+    taken()
 
 
 def loses_none():

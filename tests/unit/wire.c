@@ -213,6 +213,7 @@ struct server {
 	struct conn_addr addr;
 	struct listener *l;
 	struct wire_run run;
+	int local;		/* TCP for words alone */
 	int want, done;		/* sessions, good or not */
 	int cut;		/* so many sessions are cut after a while */
 	int rc;
@@ -282,8 +283,8 @@ start(struct server *s, const char *where, const struct conn_opts *c)
 
 	if (!s->want)
 		s->want = 1;
-	s->opts = (struct wire_opts){ .conn = c, .pool = pool, .transports = 3, .retries = 3,
-	    .chunk_max = 1 << 20, .jobs = 2, .lanes = 2 };
+	s->opts = (struct wire_opts){ .conn = c, .pool = pool, .retries = 3,
+	    .transports = strncmp(where, "unix", 4) == 0 || s->local ? 2 : 1, .chunk_max = 1 << 20, .jobs = 2, .lanes = 2 };
 	s->sink.ctx = &s->keep;
 	s->sink.choose = keep_choose;
 	s->sink.put = keep_put;
@@ -412,6 +413,27 @@ tcp(void **state)
 	transfer("127.0.0.1:0", &conn, 0, 1, 0);
 	transfer("127.0.0.1:0", &conn, 0, 2, 1);
 	transfer("127.0.0.1:0", &conn, 1, 1, 1);
+}
+
+static void
+local(void **state)
+{
+	struct server s = { .local = 1 };
+	struct conn_opts c = conn;
+	struct feed f = { .n = N, .spoil = -1 };
+	struct err e;
+
+	(void)state;
+	c.auth = CONN_PSK;
+	c.psk = psk;
+	c.n_psk = sizeof(psk);
+	start(&s, "127.0.0.1:0", &c);
+	if (push(&s, &f, &c, 0, NULL, &e) < 0)
+		fail_msg("%s", e.text);
+	stop(&s);
+	assert_int_equal(s.keep.n, N);
+	assert_non_null(strstr(s.run.transport, "shm, 2 connections"));
+	assert_int_equal(s.run.totals.fallbacks, 0);
 }
 
 static void
@@ -596,6 +618,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tcp),
+		cmocka_unit_test(local),
 		cmocka_unit_test(tls_psk),
 		cmocka_unit_test(shm),
 		cmocka_unit_test(wrong_key),
