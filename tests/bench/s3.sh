@@ -20,9 +20,9 @@ for p in nginx radosgw rclone curl aws time; do
 done
 export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
-# curl has no signature at all: its signer of this version cannot do without 100-continue. So we
+# curl has no signature at all: with its own, "curl-s", each put waits for 100-continue. So we
 # leave out the payload's hash, as with TLS; "kv -s" is with it, as rclone has;
-# "kv -c" reads parents before children, "kv-u" is unsigned altogether, like curl.
+# "kv -c" reads parents before children, "kv-u" is unsigned altogether.
 export KVTOOLS_UNSIGNED_PAYLOAD=1
 trap '"$server/s3sink.sh" stop "$tmp/sink"; "$server/radosgw.sh" stop "$tmp/rgw"; rm -rf "$tmp"' EXIT
 
@@ -35,6 +35,11 @@ curl_jobs() {
 	url=$AWS_ENDPOINT_URL/bucket/$1
 	{ printf 'header = "Expect:"\n'; sed "s|.*|url = \"$url/&\"\nupload-file = \"$tmp/$1/&\"|" "$tmp/names"; } >"$tmp/put"
 	sed "s|.*|url = \"$url/&\"\noutput = \"$tmp/out/&\"|" "$tmp/names" >"$tmp/get"
+}
+
+curl_s() {
+	curl -s --create-dirs --parallel --parallel-max 8 --aws-sigv4 aws:amz:us-east-1:s3 \
+		--user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" -H "x-amz-content-sha256: $1" "${@:2}"
 }
 
 rc="rclone --config /dev/null --s3-provider Other --s3-env-auth --s3-no-check-bucket --s3-no-head
@@ -57,6 +62,8 @@ transfer() {
 	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j "$jobs" --fill "s3://bucket/$3" "$tmp/$3" ;;
 	kv-u-*) KVTOOLS_NO_SIGN_REQUEST=1 transfer kv "$2" "$3" ;;
 	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
+	curl-s-put) tail -n +2 "$tmp/put" | curl_s UNSIGNED-PAYLOAD -K - ;;
+	curl-s-get) curl_s "$(sha256sum </dev/null | cut -c 1-64)" -K "$tmp/get" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
 	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
 	rclone-get) rclone_ ":s3:bucket/$3" "$tmp/out" ;;
@@ -103,7 +110,7 @@ contest() {
 
 others=''
 [ -z "$ALL" ] || others='aws s3cmd'
-: "${OPS:=put get}" "${CLIENTS:=kv kv-u curl curl1 rclone $others}"
+: "${OPS:=put get}" "${CLIENTS:=kv kv-u curl curl-s curl1 rclone $others}"
 echo "s3: $N8 of 8 MiB, $N256 of 256 KiB; a ratio over 1 is in our favour"
 
 sink() {
