@@ -14,6 +14,7 @@ struct par {
 	void *ctx;
 	pthread_mutex_t lock;
 	struct err first;
+	cpu_set_t cores;	/* that we may use; none if not known */
 };
 
 static void *
@@ -36,6 +37,35 @@ worker(void *arg)
 	return NULL;
 }
 
+static void *
+elsewhere(void *arg)
+{
+	struct par *p = arg;
+
+	(void)sched_setaffinity(0, sizeof(p->cores), &p->cores);
+	return worker(arg);
+}
+
+/* A thread begins on another core than this one, and is free after that. Left to itself the kernel
+ * may keep it here until it next balances, which is longer than a short job takes. */
+static int
+start(pthread_t *t, struct par *p)
+{
+	cpu_set_t others = p->cores;
+	int here = sched_getcpu(), rc;
+	pthread_attr_t a;
+
+	if (here >= 0)
+		CPU_CLR(here, &others);
+	if (!CPU_COUNT(&others))
+		return pthread_create(t, NULL, worker, p);
+	pthread_attr_init(&a);
+	(void)pthread_attr_setaffinity_np(&a, sizeof(others), &others);
+	rc = pthread_create(t, &a, elsewhere, p);
+	pthread_attr_destroy(&a);
+	return rc;
+}
+
 int
 par_each(size_t n, unsigned j, int (*fn)(void *ctx, size_t i, struct err *e), void *ctx,
 	struct err *e)
@@ -50,9 +80,10 @@ par_each(size_t n, unsigned j, int (*fn)(void *ctx, size_t i, struct err *e), vo
 		j = (unsigned)n;
 	pthread_mutex_init(&p.lock, NULL);
 	threads = j > 1 ? calloc(j - 1, sizeof(*threads)) : NULL;
+	if (sched_getaffinity(0, sizeof(p.cores), &p.cores) < 0)
+		CPU_ZERO(&p.cores);
 	/* Fewer threads than wished for are no error: the caller's always works. */
-	while (threads && started + 1 < j &&
-	    pthread_create(&threads[started], NULL, worker, &p) == 0)
+	while (threads && started + 1 < j && start(&threads[started], &p) == 0)
 		started++;
 	worker(&p);
 	for (i = 0; i < started; i++)
