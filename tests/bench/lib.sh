@@ -19,7 +19,10 @@ ns() {
 }
 
 warm() {
-	[ -z "${WARM:-}" ] || { head -c "$WARM" /dev/zero >/dev/shm/kvtools.warm.$$; rm /dev/shm/kvtools.warm.$$; }
+	[ -z "${WARM:-}" ] || {
+		rm /dev/shm/kvtools.warm.$$	# at once: nothing is left of a run that is ended
+		head -c "$WARM" /dev/zero >&3
+	} 3>/dev/shm/kvtools.warm.$$
 }
 
 median() {
