@@ -1,9 +1,9 @@
 #!/bin/sh
 # kvsend and kvrecv on one host, against what else moves bytes. Every pair alternates; medians of
 # RUNS. SIZE is of the stream in tmpfs (default 2G; the target's figure is of 8G). PARTS chooses
-# among tcp tls shm disk latency.
+# among tcp tls shm disk latency, DISK among warm comes synced, see timed.
 . "${0%/*}/lib.sh"
-: "${SIZE:=2G}" "${OUT:=${KVTOOLS_OUT:-out}}" "${PARTS:=tcp tls shm disk latency}"
+: "${SIZE:=2G}" "${OUT:=${KVTOOLS_OUT:-out}}" "${PARTS:=tcp tls shm disk latency}" "${DISK:=warm}"
 shm=$(mktemp -d /dev/shm/kvtools.bench.XXXXXX)
 trap 'rm -rf "$tmp" "$shm"' EXIT
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -105,17 +105,20 @@ direct() { # the same
 	kvsend -q "$(cat "$tmp/ready")" --from "$tmp/a"
 	wait
 }
+listening() { # port
+	until grep -q "$(printf ':%04X .* 0A ' "$1")" /proc/net/tcp; do sleep 0.01; done
+}
 tar_socat() {
 	mkdir "$tmp/b"
 	(socat -u -b 1048576 TCP-LISTEN:5735,reuseaddr,bind=127.0.0.1 - | tar -x -C "$tmp/b") &
-	sleep 0.1
-	tar -c -C "$tmp/a" . | socat -u -b 1048576 - TCP:127.0.0.1:5735,retry=20,interval=0.05
+	listening 5735
+	tar -c -C "$tmp/a" . | socat -u -b 1048576 - TCP:127.0.0.1:5735
 	wait
 }
 tar_mbuffer() {
 	mkdir "$tmp/b"
 	(mbuffer -q -I 127.0.0.1:5736 -m 64M | tar -x -C "$tmp/b") &
-	sleep 0.3
+	listening 5736
 	tar -c -C "$tmp/a" . | mbuffer -q -m 64M -O 127.0.0.1:5736
 	wait
 }
@@ -123,27 +126,31 @@ rsync_whole() {
 	rsync -a --whole-file "$tmp/a/" "$tmp/b/"
 }
 # The time that is rate: functions run here, not in a shell of their own. What others wrote is on
-# the disk before, and memory is warm, lib.sh.
+# the disk before, and memory is warm, lib.sh; or it is as it comes; or what is written is on the
+# disk after it, too.
 : "${WARM:=$((2 * bytes))}"
 timed() {
 	rm -rf "$tmp/b" "$tmp/ready"
-	sync
-	warm
+	[ "$form" = comes ] || { sync; warm; }
 	timed_t=$(date +%s%N)
 	"$@" >/dev/null
+	[ "$form" != synced ] || sync -f "$tmp/b"
 	seconds_to_rate $(($(date +%s%N) - timed_t))
 }
 if part disk; then
 	kvput -q "$tmp/a" "$shm/s.kv"
-	for how in '' --direct; do
-		has socat && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
-			'tar | socat' 'timed tar_socat'
-		has mbuffer && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
-			'tar | mbuffer' 'timed tar_mbuffer'
-		has rsync && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
-			'rsync --whole-file' 'timed rsync_whole'
-		has rsync && versus "kvsend --from -> kvrecv $how --into" "timed direct $how" \
-			'rsync --whole-file' 'timed rsync_whole'
+	for form in $DISK; do
+		echo "disk to disk, $form"
+		for how in '' --direct; do
+			has socat && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
+				'tar | socat' 'timed tar_socat'
+			has mbuffer && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
+				'tar | mbuffer' 'timed tar_mbuffer'
+			has rsync && versus "kvget|kvsend -> kvrecv|kvput $how" "timed ours $how" \
+				'rsync --whole-file' 'timed rsync_whole'
+			has rsync && versus "kvsend --from -> kvrecv $how --into" "timed direct $how" \
+				'rsync --whole-file' 'timed rsync_whole'
+		done
 	done
 fi
 
