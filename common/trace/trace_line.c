@@ -190,26 +190,29 @@ key_name(struct line *l, uint64_t *name)
 	return 0;
 }
 
-/* "17, 18, 19, " as far as it goes on like that: what most of a trace is. */
-static int
-key_run(struct line *l, struct err *e)
+/* "17, 18, 19, " as far as it goes on like that and names are small: what most of a trace is. */
+static void
+key_run(struct line *l)
 {
 	struct trace *t = l->t;
+	const char *p = l->p;
+	uint32_t *ids = t->ids + t->n_refs, *small = t->small, id;
+	uint64_t name, distinct = t->distinct;
+	int n;
 
-	while (l->end - l->p >= 10) {
-		uint64_t name;
-		uint32_t id;
-		int n = digits(get_le64(l->p), &name);
-
-		if (!n || l->p[n] != ',' || l->p[n + 1] != ' ')
-			return 0;
-		id = trace_number(t, name, e);
-		if (id == MAP_NONE)
-			return -1;
-		t->ids[t->n_refs++] = id;
-		l->p += n + 2;
+	while (l->end - p >= 10 && distinct < MAP_NONE - 1) {
+		n = digits(get_le64(p), &name);
+		if (!n || name >= TRACE_SMALL || p[n] != ',' || p[n + 1] != ' ')
+			break;
+		id = small[name];
+		if (!id)
+			small[name] = id = (uint32_t)++distinct;
+		*ids++ = id - 1;
+		p += n + 2;
 	}
-	return 0;
+	l->p = p;
+	t->n_refs = (size_t)(ids - t->ids);
+	t->distinct = distinct;
 }
 
 static int
@@ -226,8 +229,8 @@ key_list(struct line *l, struct err *e)
 	if (trace_room(t, (size_t)(l->end - l->p) / 2 + 1, e) < 0)	/* a key and its comma */
 		return -1;
 	do {
-		if (key_run(l, e) < 0 || key_name(l, &name) < 0 ||
-		    (id = trace_number(t, name, e)) == MAP_NONE)
+		key_run(l);
+		if (key_name(l, &name) < 0 || (id = trace_number(t, name, e)) == MAP_NONE)
 			return -1;
 		t->ids[t->n_refs++] = id;
 	} while (take(l, ','));
