@@ -95,7 +95,7 @@ ours() { # --direct or nothing
 	# shellcheck disable=SC2086
 	(kvrecv -q --listen 127.0.0.1:0 --ready-file "$tmp/ready" | kvput -q $1 "$tmp/b") &
 	while [ ! -s "$tmp/ready" ]; do sleep 0.02; done
-	kvget -q "$tmp/a" | kvsend -q "$(cat "$tmp/ready")"
+	kvget -q "$tmp/a" | kvsend -q "$(sed "s,^tcp://,," "$tmp/ready")"
 	wait
 }
 direct() { # the same
