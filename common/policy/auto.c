@@ -5,6 +5,7 @@
 
 #define GHOSTS 2		/* for each resident */
 #define GHOSTS_MIN 64
+#define HIT_TELLS 8		/* as much as so many uses of what has left */
 #define TIPS_FEW 8		/* that must be seen */
 #define TIPS_MEMORY 1024	/* after which what was learned of them counts half */
 #define SHARED 8		/* uses from which a prefix is no single conversation's */
@@ -117,11 +118,12 @@ static void
 used_again(struct learner *l, uint32_t at)
 {
 	const struct mark *m = &l->marks[at];
+	unsigned tells = l->p.nodes[at].ghost ? 1 : HIT_TELLS;
 
 	if (m->asked == l->now + 1)
-		hazard_use(&l->h, m->asked_kind, m->asked_age, m->blocks, l->now);
+		hazard_use(&l->h, m->asked_kind, m->asked_age, m->blocks, l->now, tells);
 	else
-		hazard_use(&l->h, m->kind, m->age, m->blocks, l->now);
+		hazard_use(&l->h, m->kind, m->age, m->blocks, l->now, tells);
 }
 
 /* Block i is a ghost: its run comes back, perhaps with its tip. */
@@ -134,7 +136,7 @@ come_back(struct learner *l, uint32_t ghost, uint32_t i)
 
 	used_again(l, ghost);
 	if (m->tip_blocks && end < r->n && r->keys[end] == m->tip) {
-		hazard_use(&l->h, m->tip_kind, m->age, m->tip_blocks, l->now);
+		hazard_use(&l->h, m->tip_kind, m->age, m->tip_blocks, l->now, 1);
 		if (l->depth <= end) {
 			l->depth = end + 1;
 			for (k = i + 1; k <= end; k++)

@@ -39,8 +39,9 @@
  * ghosts and exact victims instead of samples are ours.
  *
  * Where there is little to learn from, the rule must not be worse than LRU by its errors. Until
- * 128 requests have used something again it is LRU: what few chance meetings
- * decide is lost as often as won, and small caches of long documents see nothing else.
+ * 128 requests have hit, or eight times as many found only what had left, it is LRU: what few
+ * chance meetings decide is lost as often as won, and small caches of long documents see
+ * nothing else.
  * And a request is shown whole before its blocks are referenced, so those that are there
  * are filed as used at once: replayed tail first, what it brings in would else push out
  * its own prefix, which in a small cache costs more than the choice of a policy does.

@@ -153,7 +153,7 @@ hazard_learn(struct hazard *h, uint64_t now)
 		}
 		events += sum(h->events[k]);
 	}
-	if (h->requests < HAZARD_ENOUGH) {
+	if (h->known < HAZARD_ENOUGH) {
 		hazard_unlearned(h);
 		return events;
 	}

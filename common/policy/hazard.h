@@ -14,13 +14,13 @@
  */
 #define HAZARD_AGES 44		/* two an octave from 16 units on: up to 2^25 */
 #define HAZARD_KINDS 21
-#define HAZARD_ENOUGH 128	/* requests that used something again: before, nothing is known */
+#define HAZARD_ENOUGH 1024	/* that known must be: before it, nothing is */
 
 struct hazard {
 	double events[HAZARD_KINDS][HAZARD_AGES];
 	double groups[HAZARD_KINDS];	/* of them that are independent: requests, not blocks */
 	uint64_t grouped[HAZARD_KINDS];	/* request that was last counted there, + 1 */
-	uint64_t requests, counted;	/* that used anything again; the last such, + 1 */
+	uint64_t known, counted;	/* sum of what requests told; the last such, + 1 */
 	double risk[HAZARD_KINDS][HAZARD_AGES];		/* block x time, of those that left */
 	double inside[HAZARD_KINDS][HAZARD_AGES];	/* blocks in the account now */
 	double since[HAZARD_KINDS][HAZARD_AGES];	/* sum of the times they entered */
@@ -41,14 +41,14 @@ hazard_enter(struct hazard *h, int kind, int age, double blocks, uint64_t now)
 	h->since[kind][age] += blocks * (double)now;
 }
 
-/* So many blocks were used, by the request of this number. */
+/* So many blocks were used, by the request of this number. It adds tells to what is known, once. */
 static inline void
-hazard_use(struct hazard *h, int kind, int age, double blocks, uint64_t request)
+hazard_use(struct hazard *h, int kind, int age, double blocks, uint64_t request, unsigned tells)
 {
 	h->events[kind][age] += blocks;
 	if (h->counted != request + 1) {
 		h->counted = request + 1;
-		h->requests++;
+		h->known += tells;
 	}
 	if (h->grouped[kind] != request + 1) {
 		h->grouped[kind] = request + 1;
@@ -65,7 +65,7 @@ hazard_leave(struct hazard *h, int kind, int age, double blocks, uint64_t since,
 }
 
 /* Work out index[][] from all that is known at this time; old events count less as
- * new ones come. Until there were enough requests it stays as hazard_open() left it.
+ * new ones come. Until enough is known it stays as hazard_open() left it.
  * Returns the number of events the index rests on. */
 double hazard_learn(struct hazard *h, uint64_t now);
 
