@@ -1,12 +1,6 @@
 #!/bin/sh
 # RDMA over two pairs of devices at once, of which one goes down: tests/server/rdma-nics, in a guest.
-cache=${KVTOOLS_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/kvtools}
-. "${0%/*}/lib.sh"
-export KVTOOLS_CACHE="$cache" KVTOOLS_OUT="${KVTOOLS_OUT:-$here/../out}"
-
-guest=$here/server/rdma-guest
-why=$("$guest" --which 2>&1) || { echo "1..0 # SKIP ${why#rdma-guest: }"; exit 0; }
-"$guest" --prepare >"$tmp/log" 2>&1 || { echo "1..0 # SKIP $(tail -n 1 "$tmp/log")"; exit 0; }
+. "${0%/*}/guest.sh"
 
 # $1 driver, $2 interface that goes down; what failed is told.
 down() {

@@ -382,36 +382,18 @@ socket_close(struct fabric *base)
 	free(f);
 }
 
+/* What shared memory has in common with the other sockets: all but how lanes come to be. */
+#define SOCKET_OPS \
+	.probe = socket_probe, .hand = socket_hand, .lane = socket_lane, .files = socket_files, \
+	.describe = socket_describe, .send = socket_send, .finish = socket_finish, \
+	.recv = socket_recv, .cut = socket_cut, .shut = socket_shut, .close = socket_close
+
 const struct fabric_ops fabric_socket = {
-	.probe = socket_probe,
-	.listen = socket_listen,
-	.accept = socket_accept,
-	.hand = socket_hand,
-	.connect = socket_connect,
-	.lane = socket_lane,
-	.files = socket_files,
-	.describe = socket_describe,
-	.send = socket_send,
-	.finish = socket_finish,
-	.recv = socket_recv,
-	.cut = socket_cut,
-	.shut = socket_shut,
-	.close = socket_close,
+	SOCKET_OPS,
+	.listen = socket_listen, .accept = socket_accept, .connect = socket_connect,
 };
 
 const struct fabric_ops fabric_shm = {
-	.probe = socket_probe,
-	.listen = shm_listen,
-	.accept = shm_accept,
-	.hand = socket_hand,
-	.connect = shm_connect,
-	.lane = socket_lane,
-	.files = socket_files,
-	.describe = socket_describe,
-	.send = socket_send,
-	.finish = socket_finish,
-	.recv = socket_recv,
-	.cut = socket_cut,
-	.shut = socket_shut,
-	.close = socket_close,
+	SOCKET_OPS,
+	.listen = shm_listen, .accept = shm_accept, .connect = shm_connect,
 };
