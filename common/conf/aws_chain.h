@@ -41,7 +41,7 @@ int aws_from_profile(struct aws *a, struct aws_keys *k, struct err *e);
 int aws_from_container(struct aws *a, struct aws_keys *k, struct err *e);
 int aws_from_instance(struct aws *a, struct aws_keys *k, struct err *e);
 
-/* The environment's keys. */
+/* The environment's keys; 1 where a profile was chosen by option. */
 int aws_from_environment(struct aws *a, struct aws_keys *k, struct err *e);
 
 /* Fill k (zero) with copies; token may be NULL, expires RFC 3339 or NULL. ERR_CORRUPT for

@@ -13,13 +13,13 @@
 #define CHAIN_MAX 5		/* role -> source profile -> its role ... */
 #define PROCESS_MAX (64 << 10)
 
-int
-aws_from_environment(struct aws *a, struct aws_keys *k, struct err *e)
+static int
+from_variables(struct aws_keys *k, struct err *e)
 {
 	const char *id = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY");
 	const char *token = getenv("AWS_SESSION_TOKEN");
 
-	if (a->explicit_profile || !id || !*id)
+	if (!id || !*id)
 		return 1;
 	if (!secret || !*secret)
 		return err_set(e, ERR_USAGE, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY "
@@ -28,6 +28,12 @@ aws_from_environment(struct aws *a, struct aws_keys *k, struct err *e)
 		token = getenv("AWS_SECURITY_TOKEN");
 	snprintf(k->origin, sizeof(k->origin), "environment");
 	return aws_keys_fill(k, id, secret, token, NULL, e);
+}
+
+int
+aws_from_environment(struct aws *a, struct aws_keys *k, struct err *e)
+{
+	return a->explicit_profile ? 1 : from_variables(k, e);
 }
 
 /* Standard input is our data: the child gets none of it. */
@@ -97,7 +103,7 @@ static int
 from_source(struct aws *a, const char *source, struct aws_keys *k, struct err *e)
 {
 	if (!strcmp(source, "Environment"))
-		return aws_from_environment(a, k, e);
+		return from_variables(k, e);
 	if (!strcmp(source, "Ec2InstanceMetadata"))
 		return aws_from_instance(a, k, e);
 	if (!strcmp(source, "EcsContainer"))

@@ -673,7 +673,9 @@ assumed_role(void **state)
 	struct err e;
 	struct store *s;
 	static const char text[] = "[default]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = b\n"
-		"[profile b]\naws_access_key_id = TESTKEY\naws_secret_access_key = testsecret\n";
+		"[profile b]\naws_access_key_id = TESTKEY\naws_secret_access_key = testsecret\n"
+		"[profile env]\nrole_arn = arn:aws:iam::1:role/r\n"
+		"credential_source = Environment\n";
 	(void)state;
 
 	unsetenv("AWS_ACCESS_KEY_ID");
@@ -682,6 +684,11 @@ assumed_role(void **state)
 	setenv("AWS_CONFIG_FILE", path, 1);
 	s = the_bucket("c");
 	good(s, "role");
+	store_close(s);
+	setenv("AWS_ACCESS_KEY_ID", "TESTKEY", 1);
+	s = open_with("s3://bucket/c", STORE_WRITE, &e, "profile", "env", NULL);
+	assert_non_null(s);
+	good(s, "role2");
 	store_close(s);
 	setenv("AWS_CONFIG_FILE", "/nonexistent", 1);
 	unlink(path);
