@@ -7,8 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/num.h"
+#include "base/stop.h"
 #include "codec/codec.h"
 #include "copy.h"
 #include "flow/convert.h"
@@ -230,7 +232,7 @@ summary(const struct copy_result *r)
 {
 	char size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
 	const struct flow_stats *s = &r->stats;
-	uint64_t chunks = o.fill ? s->put : s->in - s->dropped;
+	uint64_t chunks = o.fill || r->timed_out ? s->put : s->in - s->dropped;
 
 	tool_note("%s%" PRIu64 " chunk%s, %" PRIu64 " tokens, %s in %s (%s)%s",
 		opts_common.dry ? "would get " : "", chunks, chunks == 1 ? "" : "s", s->tokens,
@@ -300,7 +302,30 @@ mark(const struct flow_stats *s, int timed_out)
 		tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
 }
 
-/* A stream or file, or what is picked of n tiers of stores; NULL after tool_fail(). */
+/* The time limit holds from the first look at a store. What is under way is given up then, with
+ * --max-duration only after as long again. */
+static void
+start_clock(void)
+{
+	double s = o.max_time_s > 0 ? o.max_time_s : 2 * opts_common.max_duration;
+
+	if (s > 0)
+		stop_at(clock_mono() + s);
+}
+
+/* A failure; no answer in time is none. */
+static void
+failed(const struct err *e)
+{
+	if (e->kind != ERR_STOPPED || stop_asked() != STOP_TIME) {
+		tool_fail(e);
+		return;
+	}
+	tool_note("time limit reached before anything came");
+	tool_mark(o.max_time_s > 0 ? ERR_ABSENT : ERR_PARTIAL);
+}
+
+/* A stream or file, or what is picked of n tiers of stores; NULL after failed(). */
 static struct source *
 open_source(int filter, struct place *tiers, size_t *n, struct picked *picked,
 	_Atomic uint64_t *fallen)
@@ -320,7 +345,7 @@ open_source(int filter, struct place *tiers, size_t *n, struct picked *picked,
 	    &e) < 0 ||
 	    pick_chunks(picked, tiers, *n, &o.sel, &o.pick, &e) < 0 ||
 	    source_place(&from, tiers, &picked->cat, picked->order, picked->n, fallen, &e) < 0)
-		tool_fail(&e);
+		failed(&e);
 	if (from && o.to_tp && source_reshard(&from, from, (uint32_t)o.to_tp, &e) < 0)
 		tool_fail(&e);
 	return from;
@@ -345,7 +370,7 @@ run(void)
 	if (!from)
 		goto done;
 	if (open_sink(&to, &fill, &fd, &e) < 0) {
-		tool_fail(&e);
+		failed(&e);
 		from->ops->close(from);
 		goto done;
 	}
@@ -362,6 +387,7 @@ run(void)
 	from->lend = !list && !o.fill && !o.export && !(o.store.flags & STORE_DIRECT) &&
 		io_is_pipe(fd);
 	copy_run(from, to, list, o.keep_going || (o.fill && !o.file), &r);
+	stop_at(0);
 	if (filter && o.sel.n_prefixes && r.stats.in == r.stats.dropped && !r.failed) {
 		err_set(&e, ERR_ABSENT, "no chunk of that name in the stream");
 		tool_fail(&e);
@@ -375,6 +401,7 @@ run(void)
 		tool_note("%" PRIu64 " chunk%s came from a lower tier: damaged or out of reach "
 			"above", fallen, fallen == 1 ? "" : "s");
 done:
+	stop_at(0);
 	pick_free(&picked);
 	while (n > 0) {
 		note_close(&tiers[--n]);
@@ -401,6 +428,7 @@ main(int argc, char **argv)
 	if (!o.n_from)
 		o.from[o.n_from++] = argv[optind++];
 	select_names(&o.sel, argv + optind, argc - optind);
+	start_clock();
 	run();
 	return tool_end();
 }

@@ -44,4 +44,21 @@ gone() {	# what kvget says of those left after the fifth
 }
 is 'of all that is there, what goes meanwhile was not there'	"$(gone less)" '0 vanished 3'
 is 'what was asked for is missed'	"$(gone less --chain "$(kvstat chain -o name cold)")" '1 vanished 3'
+
+# a server that takes connections and says nothing
+/usr/bin/python3 -c 'import signal, socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(64)
+print(s.getsockname()[1], flush=True); signal.pause()' >mute &
+mute=$!
+while ! test -s mute; do sleep 0.05; done
+in_time() {	# status of kvget after at most 3 s
+	timeout 3 env AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b kvget "$@" >/dev/null 2>err
+	echo $?
+}
+mute_url="s3://bucket/x?endpoint-url=http://127.0.0.1:$(cat mute)"
+is '--max-time: a store that is silent is a miss, in time' "$(in_time "$mute_url" --max-time 1s)" 1
+is '--max-duration: it is partial, after as long again' "$(in_time "$mute_url" --max-duration 0.5s)" 3
+is '--max-time: so is a silent Redis' "$(in_time "redis://127.0.0.1:$(cat mute)" --max-time 1s)" 1
+kill $mute; wait $mute 2>/dev/null
+ok '--max-time: what was given up cuts the stream, and no more' sh -c 'kvget -q cold --bwlimit 1MB/s --max-time 1s >cut.kv; test $? = 1 && kvstat verify -q cut.kv'
 finish

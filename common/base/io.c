@@ -14,7 +14,7 @@
 static int
 again(const char *what, struct err *e)
 {
-	if (errno == EINTR && !stop_asked())
+	if (errno == EINTR && (!stop_asked() || stop_asked() == STOP_TIME))
 		return 1;
 	if (errno == EINTR)
 		return err_set(e, ERR_STOPPED, "%s: stopped by a signal", what);

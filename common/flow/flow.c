@@ -22,6 +22,7 @@ struct run {
 	pthread_cond_t change;
 	uint64_t turn;
 	int failed;
+	int cut;			/* a chunk was given up: an ordered sink takes no more */
 	struct err first;
 };
 
@@ -130,23 +131,40 @@ put(struct run *r, struct flow_item *it, struct err *e)
 	return rc;
 }
 
-/* In ticket order: wait for it, then pass the turn on. ok: there is something to put. */
+/* Did it end because time is over? What nobody waits for is left out, and is no failure. */
 static int
-put_ordered(struct run *r, struct flow_item *it, int ok, struct err *e)
+too_late(struct run *r, const struct err *e)
+{
+	if (e->kind != ERR_STOPPED || stop_asked() != STOP_TIME)
+		return 0;
+	pthread_mutex_lock(&r->in);
+	r->o->timed_out = 1;
+	r->end = 1;
+	pthread_mutex_unlock(&r->in);
+	return 1;
+}
+
+/* In ticket order: wait for it, then pass the turn on. ok: there is something to put. late: it was
+ * given up, and so is all behind it. */
+static int
+put_ordered(struct run *r, struct flow_item *it, int ok, int late, struct err *e)
 {
 	int rc = 0;
 
 	pthread_mutex_lock(&r->out);
 	while (r->turn != it->ticket && !r->failed)
 		pthread_cond_wait(&r->change, &r->out);
-	if (r->failed)
+	r->cut |= late;
+	if (r->failed || r->cut)
 		ok = 0;
 	pthread_mutex_unlock(&r->out);
 	if (ok)
 		rc = put(r, it, e);
-	if (rc < 0)	/* before it is another's turn */
+	late = rc < 0 && too_late(r, e);
+	if (rc < 0 && !late)	/* before it is another's turn */
 		fail(r, e);
 	pthread_mutex_lock(&r->out);
+	r->cut |= late;
 	r->turn++;
 	pthread_cond_broadcast(&r->change);
 	pthread_mutex_unlock(&r->out);
@@ -177,9 +195,9 @@ static int
 one(struct run *r, struct flow_item *it)
 {
 	struct err e = { 0 };
-	int ok = load(r, it, &e) == 0, rc = 0;
+	int ok = load(r, it, &e) == 0, rc = 0, late = !ok && too_late(r, &e);
 
-	if (!ok && !excused(r, it, &e)) {
+	if (!ok && !late && !excused(r, it, &e)) {
 		fail(r, &e);
 		rc = -1;
 	}
@@ -188,10 +206,10 @@ one(struct run *r, struct flow_item *it)
 		ok = 0;
 	}
 	if (r->to->ops->ordered)
-		rc = put_ordered(r, it, ok, &e) < 0 ? -2 : rc;
+		rc = put_ordered(r, it, ok, late, &e) < 0 ? -2 : rc;
 	else if (ok)
 		rc = put(r, it, &e) < 0 ? -2 : 0;
-	if (rc == -2)
+	if (rc == -2 && !too_late(r, &e))
 		fail(r, &e);
 	chunk_free(&it->chunk, r->pool);
 	return rc;
@@ -208,7 +226,7 @@ worker(void *arg)
 	while ((rc = take_next(r, &it, &e)) == 1)
 		if (one(r, &it) < 0)
 			return NULL;
-	if (rc < 0)
+	if (rc < 0 && !too_late(r, &e))
 		fail(r, &e);
 	return NULL;
 }
