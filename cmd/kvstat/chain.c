@@ -48,17 +48,22 @@ static const struct out_col cols[N_COLS] = {
 };
 
 size_t
-chain_find(const struct catalog *c, const struct key_hash *h, struct folded *f,
-	const struct stat_place *s)
+chain_find(const struct stat_place *s, const struct key_hash *h, const struct select *asked,
+	struct folded *f)
 {
+	const struct catalog *c = &s->cat;
 	size_t row = SIZE_MAX;
 	uint32_t g;
 
 	for (g = 0; g < c->n_groups; g++) {
 		struct folded here;
 		size_t r = catalog_find(c, g, h);
+		struct key k;
 
 		if (r == SIZE_MAX)
+			continue;
+		catalog_key(c, &c->rows[r], &k);
+		if (asked && !select_group(asked, &k))
 			continue;
 		stat_fold(s, r, &here);
 		/* a whole set of ranks is better than a part */
@@ -85,7 +90,7 @@ look_up(const struct chain *c, const struct key_hash *h, struct link *l)
 	memset(l, 0, sizeof(*l));
 	for (i = 0; i < c->n_places; i++) {
 		struct folded f;
-		size_t row = chain_find(&c->places[i].cat, h, &f, &c->places[i]), n;
+		size_t row = chain_find(&c->places[i], h, &c->asked, &f), n;
 		const struct cat_group *g;
 
 		if (row == SIZE_MAX)
@@ -151,12 +156,9 @@ verdict(const struct chain *c)
 {
 	uint64_t usable = c->usable * c->chunk_tokens, all = c->n * c->chunk_tokens;
 	uint64_t total = c->n_tokens ? c->n_tokens : all;
-	char json[300], hex[KEY_HEX];
 
-	if (c->usable < c->n) {
+	if (c->usable < c->n)
 		tool_mark(ERR_ABSENT);
-		key_hash_hex(hex, &c->hashes[c->usable]);
-	}
 	if (out_human()) {
 		if (c->usable + 1 < c->n)
 			printf("%zu-%zu: %zu present but unreachable (parent missing)\n",
@@ -168,10 +170,20 @@ verdict(const struct chain *c)
 				100 * (double)all / (double)total);
 		printf("\n");
 	}
+}
+
+static void
+sum_up(const struct chain *c)
+{
+	uint64_t total = c->n_tokens ? c->n_tokens : c->n * c->chunk_tokens;
+	char json[300], hex[KEY_HEX] = "";
+
+	if (c->usable < c->n)
+		key_hash_hex(hex, &c->hashes[c->usable]);
 	snprintf(json, sizeof(json), "\"links\":%zu,\"present\":%zu,\"first_missing\":%s%s%s,"
 		"\"usable_tokens\":%" PRIu64 ",\"tokens\":%" PRIu64, c->n, c->present,
 		c->usable < c->n ? "\"" : "null", c->usable < c->n ? hex : "",
-		c->usable < c->n ? "\"" : "", usable, total);
+		c->usable < c->n ? "\"" : "", c->usable * c->chunk_tokens, total);
 	out_summary("kvstat chain", json, 0);
 }
 
@@ -192,10 +204,11 @@ by_tokens(struct chain *c, const char *file, const char *algo, int explain)
 	verdict(c);
 	if (explain && (c->usable < c->n || !c->n))
 		chain_explain(c, file, algo);
+	sum_up(c);
 }
 
 static void
-by_hashes(struct chain *c, const char *file)
+by_hashes(struct chain *c, const char *file, int explain)
 {
 	struct key_hashes h;
 	struct buf b = { 0 };
@@ -212,6 +225,9 @@ by_hashes(struct chain *c, const char *file)
 	c->n = h.n;
 	print_chain(c);
 	verdict(c);
+	if (explain && c->usable < c->n)
+		chain_explain(c, NULL, NULL);
+	sum_up(c);
 }
 
 static void
@@ -226,22 +242,28 @@ usage_check(const struct chain *c, const char *head, const char *tokens, const c
 }
 
 static void
-add_place(struct chain *c, const char **urls, const char *url)
+add_place(struct chain *c, const char *url)
 {
 	if (c->n_places == CHAIN_PLACES)
 		opts_bad("at most %d stores", CHAIN_PLACES);
-	urls[c->n_places++] = url;
+	c->urls[c->n_places++] = url;
 }
 
-/* Opens them all; -1 if none can be. One that is down is told and left out. */
+/* Opens them all; -1 if none can be. One that is down is told and left out. To explain, what lies
+ * there under other models, types, sizes and tenants must be known too. */
 static int
-open_places(struct chain *c, const char **urls, const struct select *sel, int heads)
+open_places(struct chain *c, int heads, int explain)
 {
+	struct select what = c->asked;
 	size_t i, n = 0;
 
+	if (explain) {
+		what.model = what.dtype = what.tenant = NULL;
+		what.tp = -1;
+	}
 	for (i = 0; i < c->n_places; i++)
-		if (stat_open(&c->places[n], urls[i], sel, heads) == 0)
-			n++;
+		if (stat_open(&c->places[n], c->urls[i], &what, heads) == 0)
+			c->urls[n++] = c->urls[i];
 	c->n_places = n;
 	return n ? 0 : -1;
 }
@@ -251,21 +273,19 @@ verb_chain(int argc, char **argv)
 {
 	static struct chain c = { .chunk_tokens = 256 };
 	const char *head = NULL, *tokens = NULL, *hashes = NULL, *algo = NULL;
-	const char *urls[CHAIN_PLACES];
-	static struct select sel;
 	struct err e;
 	int o, explain = 0;
 	size_t i;
 
-	select_init(&sel);
+	select_init(&c.asked);
 	while ((o = opts_next(argc, argv, &usage)) != -1) {
-		if (select_option(o, &sel))
+		if (select_option(o, &c.asked))
 			continue;
 		switch (o) {
 		case HEAD: head = opts_arg; break;
 		case TOKENS: tokens = opts_arg; break;
 		case HASHES: hashes = opts_arg; break;
-		case FROM: add_place(&c, urls, opts_arg); break;
+		case FROM: add_place(&c, opts_arg); break;
 		case ALGO: algo = opts_arg; break;
 		case EXPLAIN: explain = 1; break;
 		case CHUNK_TOKENS:
@@ -276,13 +296,14 @@ verb_chain(int argc, char **argv)
 		}
 	}
 	for (; optind < argc; optind++)
-		add_place(&c, urls, argv[optind]);
+		add_place(&c, argv[optind]);
 	usage_check(&c, head, tokens, hashes);
-	if (open_places(&c, urls, &sel, !tokens && !hashes) == 0) {
+	explain = explain && (tokens || hashes);
+	if (open_places(&c, !tokens && !hashes, explain) == 0) {
 		if (tokens)
 			by_tokens(&c, tokens, algo, explain);
 		else if (hashes)
-			by_hashes(&c, hashes);
+			by_hashes(&c, hashes, explain);
 		else
 			chain_list(&c, head);
 	}
