@@ -66,7 +66,13 @@ if [ ! -d /sys/class/infiniband ]; then
 	ok 'is said in a line'	grep -q 'rdma: .*falling back to shm' "$tmp/said"
 	ok 'and in the summary'	grep -q 'transports that failed 1' "$tmp/said"
 	recv --into "$tmp/fall" --idle-timeout 1s
-	ok 'required it is an error'	sh -c "kvsend -q --require rdma '$addr' '$tmp/s.kv'; case \$? in 2|5) ;; *) exit 1; esac"
+	ok 'required it is an error'	sh -c "kvsend --require rdma '$addr' '$tmp/s.kv' 2>'$tmp/said'; case \$? in 2|5) ;; *) exit 1; esac"
+	is 'of one line'	"$(grep -c . "$tmp/said")" 1
+	ended
+	ok 'of which the other end hears'	grep -q 'refused by .*: rdma: ' "$tmp/err"
+	recv --into "$tmp/fall" --idle-timeout 1s --require rdma
+	ok 'required there, too'	sh -c "kvsend '$addr' '$tmp/s.kv' 2>'$tmp/said'; case \$? in 2|5) ;; *) exit 1; esac"
+	ok 'with the reason'	grep -q 'refused by .*: rdma: ' "$tmp/said"
 	ended
 fi
 

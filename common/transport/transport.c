@@ -31,6 +31,16 @@ transport_parse(enum transport *t, const char *word, struct err *e)
 	return err_set(e, ERR_USAGE, "transport '%s': not one of tcp, shm, rdma", word);
 }
 
+unsigned
+transport_built(void)
+{
+	unsigned t, set = 0;
+
+	for (t = 0; t < TRANSPORT_COUNT; t++)
+		set |= (unsigned)(fabrics[t] != NULL) << t;
+	return set;
+}
+
 /* The back end, or NULL and e. */
 static const struct fabric_ops *
 built(enum transport t, struct err *e)

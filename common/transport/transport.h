@@ -40,6 +40,7 @@ int transport_ucx(unsigned *set, const char *list, struct err *e);
 
 /* In order of preference; a set as above. */
 #define TRANSPORT_ALL ((1u << TRANSPORT_COUNT) - 1)
+unsigned transport_built(void);			/* those that this program has */
 
 #define FABRIC_TOKEN 16		/* bytes of a session's secret name */
 #define FABRIC_GRANT 96		/* most bytes of a grant */
@@ -94,8 +95,8 @@ struct lane_in {
 #define LANE_SOMEWHERE UINT64_MAX
 
 /* Could this host do it: 0, or -1 and e says what is missing ("no active port", "libibverbs:
- * not built in"). Quick and without side effects. line (may be NULL): bits a second of what
- * would be used, 0 unknown. */
+ * not built in"); ERR_TEMP: it has none, and nothing is wrong. Quick and without side effects.
+ * line (may be NULL): bits a second of what would be used, 0 unknown. */
 int fabric_probe(enum transport t, const struct fabric_opts *o, uint64_t *line, struct err *e);
 
 /* Listening side: open, and append to ticket what the other side needs to reach us. control

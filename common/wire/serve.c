@@ -92,20 +92,6 @@ take_lane(struct wire_door *d, struct conn *c, struct err *e)
 	return rc;
 }
 
-/* Somebody who speaks otherwise learns from our magic what we are. */
-static void
-turn_away(struct conn *c, const struct err *why)
-{
-	struct wire_verdict v;
-	struct buf b = { 0 };
-
-	buf_add(&b, WIRE_MAGIC, 8);
-	wire_verdict_of(&v, 0, WIRE_ABORTED, why);
-	wire_put_verdict(&b, WIRE_REFUSE, &v);
-	(void)wire_send(c, &b, NULL);
-	buf_free(&b);
-}
-
 struct guest {
 	struct wire_door *d;
 	struct conn *c;
@@ -129,7 +115,7 @@ receive_guest(struct wire_door *d, struct conn *c)
 	if (rc == 0)
 		rc = wire_magic(c, magic, &e);
 	if (rc < 0 && e.kind != ERR_TEMP)
-		turn_away(c, &e);
+		wire_turn_away(c, &e);
 	if (rc < 0)
 		conn_drain(c);
 	if (rc == 0 && memcmp(magic, LANE_MAGIC, 8) == 0) {

@@ -28,22 +28,25 @@ next_word(unsigned set)
 	return transport_word(set & 1u << TRANSPORT_SHM ? TRANSPORT_SHM : TRANSPORT_TCP);
 }
 
-/* The transports that this end could use on c. */
+/* The transports that this end could use. That a host has no RDMA is worth no word unless one
+ * asked for it; that what it has cannot be used is. */
 static unsigned
-usable(const struct wire_opts *o, const struct conn *c, const struct fabric_opts *fo)
+usable(struct wire_link *l, const struct wire_opts *o)
 {
-	unsigned set = o->transports;
+	unsigned set = o->transports & (transport_built() | o->wanted);
+	unsigned rdma = 1u << TRANSPORT_VERBS;
 	struct err e;
 
-	if (conn_is_unix(c))
+	if (conn_is_unix(l->c))
 		return set & (1u << TRANSPORT_SHM);
-	if (!conn_same_host(c))
+	if (!conn_same_host(l->c))
 		set &= ~(1u << TRANSPORT_SHM);
-	if ((set & 1u << TRANSPORT_VERBS) && fabric_probe(TRANSPORT_VERBS, fo, NULL, &e) < 0) {
-		set &= ~(1u << TRANSPORT_VERBS);
-		if (o->wanted & 1u << TRANSPORT_VERBS)
-			wire_note(o, "rdma: %s%s%s", e.text, set ? ", falling back to " : "",
-			    set ? next_word(set) : "");
+	if (!(set & rdma) || fabric_probe(TRANSPORT_VERBS, &l->fo, NULL, &e) == 0)
+		return set;
+	set &= ~rdma;
+	if (set && (o->wanted & rdma || e.kind != ERR_TEMP)) {
+		wire_note(o, "rdma: %s, falling back to %s", e.text, next_word(set));
+		l->fallbacks++;
 	}
 	return set;
 }
@@ -64,16 +67,29 @@ none_usable(const struct wire_opts *o, const struct conn *c, const struct fabric
 	    conn_name(c));
 }
 
-void
-wire_refuse(struct conn *c, const struct err *why)
+static void
+refuse(struct conn *c, const char *magic, const struct err *why)
 {
 	struct wire_verdict v;
 	struct buf b = { 0 };
 
+	buf_str(&b, magic);
 	wire_verdict_of(&v, 0, WIRE_ABORTED, why);
 	wire_put_verdict(&b, WIRE_REFUSE, &v);
 	(void)wire_send(c, &b, NULL);
 	buf_free(&b);
+}
+
+void
+wire_refuse(struct conn *c, const struct err *why)
+{
+	refuse(c, "", why);
+}
+
+void
+wire_turn_away(struct conn *c, const struct err *why)
+{
+	refuse(c, WIRE_MAGIC, why);
 }
 
 static int
@@ -408,14 +424,17 @@ wire_meet(struct wire_link *l, struct conn *c, struct wire_hello *mine,
 	l->fo = (struct fabric_opts){ .conn = o->conn, .pool = o->pool, .nic = o->nic,
 	    .lanes = o->lanes ? o->lanes : default_lanes(c), .timeout_s = o->conn->timeout_s,
 	    .source = (mine->flags & WIRE_SOURCE) != 0 };
-	mine->transports = usable(o, c, &l->fo);
-	l->fallbacks = mine->transports != 0 &&
-	    (o->wanted & 1u << TRANSPORT_VERBS & ~mine->transports) != 0;
+	mine->transports = usable(l, o);
+	if (!mine->transports) {
+		none_usable(o, c, &l->fo, e);
+		wire_turn_away(c, e);
+		conn_drain(c);	/* a hello that is unread would undo what was said */
+		return -1;
+	}
 	mine->lanes = l->fo.lanes;
 	if (gethostname(mine->host, sizeof(mine->host) - 1) < 0)
 		strcpy(mine->host, "unknown");
-	rc = mine->transports ? meet(l, mine, o, door, &m, e) :
-	    none_usable(o, c, &l->fo, e);
+	rc = meet(l, mine, o, door, &m, e);
 	buf_free(&m.body);
 	if (rc < 0) {
 		wire_refuse(c, e);

@@ -34,6 +34,8 @@ void door_close(struct wire_door *d, struct fabric *f);
 
 /* Tell the peer why we go; it may be gone itself. */
 void wire_refuse(struct conn *c, const struct err *why);
+/* The same to who has not seen our magic yet: it tells what we are. */
+void wire_turn_away(struct conn *c, const struct err *why);
 
 void wire_note(const struct wire_opts *o, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
