@@ -97,6 +97,12 @@ for what in again_early failed_early loses_none; do
 	ok "a receiver: $what"		status 4 kvsend --lanes 1 --sock-buffer 64K "$(cat "$tmp/port")" "$tmp/large.kv"
 	ok 'is told'			ended
 done
+kvrecv --listen "unix://$tmp/sock" --ready-file "$tmp/ready2" --into "$tmp/none" 2>"$tmp/err" &
+pid=$!
+pids="$pids $pid"
+await "$tmp/ready2"
+ok 'descriptors that were not agreed'	rogue local "$tmp/sock" descriptors $pid
+kill $pid
 rm -f "$tmp/port"
 rogue recv "$tmp/port" elsewhere &
 pid=$!

@@ -59,6 +59,22 @@ send_fds(struct conn *c, const struct ring *r, struct err *e)
 	return 0;
 }
 
+/* Of a message that brought others than were agreed, or not as many. */
+static void
+close_fds(const struct msghdr *m)
+{
+	const struct cmsghdr *h = CMSG_FIRSTHDR(m);
+	size_t i;
+	int fd;
+
+	if (!h || h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+		return;
+	for (i = 0; CMSG_LEN((i + 1) * sizeof(fd)) <= h->cmsg_len; i++) {
+		memcpy(&fd, CMSG_DATA(h) + i * sizeof(fd), sizeof(fd));
+		close(fd);
+	}
+}
+
 static int
 take_fds(struct conn *c, struct ring *r, struct err *e)
 {
@@ -78,8 +94,10 @@ take_fds(struct conn *c, struct ring *r, struct err *e)
 			return -1;
 	}
 	if (n != 1 || m.msg_controllen < sizeof(u.h) || u.h.cmsg_type != SCM_RIGHTS ||
-	    u.h.cmsg_level != SOL_SOCKET || u.h.cmsg_len != CMSG_LEN(sizeof(fds)))
+	    u.h.cmsg_level != SOL_SOCKET || u.h.cmsg_len != CMSG_LEN(sizeof(fds))) {
+		close_fds(&m);
 		return err_set(e, ERR_CORRUPT, "take shared memory from '%s': none came", c->name);
+	}
 	memcpy(fds, CMSG_DATA(&u.h), sizeof(fds));
 	r->memfd = fds[0];
 	r->wake_sink = fds[1];

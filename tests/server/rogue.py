@@ -3,6 +3,7 @@
 
 rogue.py send PORT WHAT STORE     sends chunks of STORE to the kvrecv at PORT
 rogue.py recv PORTFILE WHAT       listens, and receives from a kvsend
+rogue.py local PATH WHAT PID      goes to the kvrecv at the Unix socket PATH, which is process PID
 
 WHAT is one of the functions below.
 """
@@ -353,6 +354,35 @@ def loses_none():
     refused(b"lane 7 lost", (14, 6, 11))
 
 
+# ---- to a Unix socket ----
+
+def unix():
+    c = socket.socket(socket.AF_UNIX)
+    c.connect(where)
+    return c
+
+
+def descriptors():
+    """Not as many as were agreed: it closes them."""
+    global s
+    s = unix()
+    s.sendall(hello(1 | 16))
+    need(s, 8)
+    assert hear()[0] == 1
+    held = "/proc/%s/fd" % sys.argv[4]
+    before = len(os.listdir(held))
+    for n in 1, 2, 4:
+        s.sendall(msg(3, struct.pack("<II", 1, 1)))
+        lane = unix()
+        lane.sendall(b"KVLANE\x01\n" + bytes(8) + hear()[1][:16])
+        socket.send_fds(lane, [b"R"], [0] * n)
+        assert lane.recv(1) == b""
+        s.sendall(verdict(5, 0, 0))
+        assert hear()[1][4] == 0
+    after = os.listdir(held)
+    assert len(after) == before, (before, after)
+
+
 side, where, what = sys.argv[1:4]
 lanes = []
 socket.setdefaulttimeout(10)
@@ -360,6 +390,6 @@ if side == "send":
     store = sys.argv[4]
     files = sorted(glob.glob(store + "/**/*.safetensors", recursive=True))
     meet_sink(int(where))
-else:
+elif side == "recv":
     meet_source(where)
 globals()[what]()
