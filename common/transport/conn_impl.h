@@ -22,6 +22,7 @@ struct conn {
 	pthread_mutex_t write_lock;	/* one message at a time */
 	pthread_mutex_t tls_lock;	/* an SSL is for one thread at a time */
 	SSL *ssl;
+	int secured;			/* the handshake is done */
 	int ktls_send;
 	double deadline;		/* clock_mono(); 0: none */
 	struct ring *ring;		/* the bulk's direction, once conn_ring() made it */

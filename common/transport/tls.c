@@ -26,6 +26,17 @@
 #define READ_AHEAD ((size_t)256 << 10)
 #define BATCH 65536	/* plain bytes handed to OpenSSL at once under the lock */
 
+/* By such an alert (RFC 8446, 6.2) a listener turns down a certificate: after the handshake as the
+ * dialler sees it. */
+static int
+refuses(int reason)
+{
+	int alert = reason - SSL_AD_REASON_OFFSET;
+
+	return (alert >= SSL_AD_HANDSHAKE_FAILURE && alert <= SSL_AD_ACCESS_DENIED) ||
+	    alert == SSL_AD_CERTIFICATE_REQUIRED;
+}
+
 /* What OpenSSL says went wrong, in its words; kind by whose fault it is. */
 static int
 tls_fail(struct conn *c, int rc, const char *what, struct err *e)
@@ -36,7 +47,10 @@ tls_fail(struct conn *c, int rc, const char *what, struct err *e)
 	long verify = SSL_get_verify_result(c->ssl);
 
 	ERR_clear_error();
-	if (verify != X509_V_OK)
+	if (c->secured && why == SSL_ERROR_SSL && !refuses(ERR_GET_REASON(code)))
+		return err_set(e, ERR_TEMP, "%s '%s': damaged on the way: %s", what, c->name,
+		    reason ? reason : "protocol error");
+	if (c->opts->auth == CONN_CERT && verify != X509_V_OK)
 		return err_set(e, ERR_REFUSED, "%s '%s': the peer's certificate: %s", what, c->name,
 		    X509_verify_cert_error_string(verify));
 	if (why == SSL_ERROR_SSL && ERR_GET_REASON(code) == SSL_R_WRONG_VERSION_NUMBER)
@@ -225,6 +239,7 @@ tls_start(struct conn *c, struct err *e)
 		SSL_set_accept_state(c->ssl);
 	if (expect_name(c, e) < 0 || handshake(c, e) < 0)
 		return -1;
+	c->secured = 1;
 	c->ktls_send = BIO_get_ktls_send(SSL_get_wbio(c->ssl)) > 0;
 	snprintf(c->security, sizeof(c->security), "%s %s%s", SSL_get_version(c->ssl),
 	    c->opts->auth == CONN_PSK ? "psk" : "certificates", c->ktls_send ? ", kernel" : "");
