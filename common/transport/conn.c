@@ -61,6 +61,8 @@ conn_sys(const struct conn *c, const char *what, struct err *e)
 	if (e && (sys == ECONNRESET || sys == EPIPE || sys == ETIMEDOUT || sys == EHOSTUNREACH ||
 	    sys == ENETUNREACH || sys == ECONNABORTED || sys == ENETDOWN))
 		e->kind = ERR_TEMP;
+	if (e && sys == EPIPE)
+		e->sys = 0;	/* no tool is to die of it as of its own output's */
 	return -1;
 }
 
