@@ -284,6 +284,26 @@ ok 'the receiver ends well'	ended
 ok 'with a line'		test "$(grep -c 'a lane is lost' "$tmp/sent")$(grep -c 'a lane is lost' "$tmp/err")" = 11
 ok 'counted'			grep -q 'lanes lost 1, reconnects 0' "$tmp/sent"
 ok 'the stores are equal'	same "$tmp/a" "$tmp/lone"
+recv --into "$tmp/lone2"
+bad half 100000
+ok 'the only line, of which but its sender knows that it is cut, is 5'	status 5 sh -c "cat '$tmp/s.kv' | kvsend -q --lanes 1 --order layer '$addr'"
+ok 'the receiver says 5'	status 5 ended
+kvget -q 'gen:tiny?tokens=16&chunk-tokens=16&seed=1' >"$tmp/one.kv"
+recv --into "$tmp/half"
+bad half 32
+ok 'the only chunk by a line that only its sender knows to be cut'	status 0 timeout 30 kvsend "$addr" "$tmp/one.kv"
+ok 'the receiver ends well'	ended
+ok 'and knows it then'		grep -q 'sent again 1, lanes lost 1' "$tmp/err"
+recv --into "$tmp/tls" --psk-file "$tmp/psk"
+bad control-flip 100000
+ok 'a flipped bit under TLS'	status 0 kvsend --psk-file "$tmp/psk" "$addr" "$tmp/s.kv"
+ok 'the receiver ends well'	ended
+ok 'breaks the lane'		grep -q 'damaged on the way: .*: a lane is lost' "$tmp/err"
+ok 'the stores are equal'	same "$tmp/a" "$tmp/tls"
+recv --into "$tmp/tls2" --psk-file "$tmp/psk"
+bad control-flip 100000
+ok 'which is 5 without another'	status 5 kvsend --lanes 1 --psk-file "$tmp/psk" "$addr" "$tmp/s.kv"
+ok 'the receiver says 5'	status 5 ended
 recv --into "$tmp/l"
 bad control-flip 150
 ok 'control damaged is an error'	sh -c "kvsend -q '$addr' '$tmp/s.kv'; [ \$? -ge 3 ]"

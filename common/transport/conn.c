@@ -331,6 +331,14 @@ conn_fd(const struct conn *c)
 }
 
 int
+conn_gone(const struct conn *c)
+{
+	struct pollfd p = { c->fd, POLLRDHUP, 0 };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+int
 conn_is_unix(const struct conn *c)
 {
 	return c->is_unix;

@@ -104,6 +104,8 @@ void conn_shut_write(struct conn *c);
 void conn_drain(struct conn *c);
 
 int conn_fd(const struct conn *c);
+/* Has the peer hung up, or the connection broken, as far as is known without waiting? */
+int conn_gone(const struct conn *c);
 int conn_is_unix(const struct conn *c);
 int conn_dialled(const struct conn *c);
 /* Do both ends have the same address, as on one host, or before a tunnel? */

@@ -36,7 +36,7 @@ struct fabric_ops {
 	int (*flush)(struct lane *l, struct err *e);
 	int (*finish)(struct lane *l, struct err *e);
 	int (*recv)(struct lane *l, const struct lane_in *in, struct err *e);
-	int (*check)(struct lane *l, struct err *e);	/* NULL: sending tells */
+	int (*check)(struct lane *l, struct err *e);
 	void (*cut)(struct lane *l);
 	void (*drop)(struct lane *l);			/* NULL: nothing moves once it is cut */
 	void (*shut)(struct fabric *f);

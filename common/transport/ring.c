@@ -189,13 +189,12 @@ wake(_Atomic uint32_t *waits, int fd)
 static int
 ring_wait(struct conn *c, int fd, double timeout_s, const char *what, struct err *e)
 {
-	struct pollfd hang = { c->fd, POLLIN | POLLRDHUP, 0 };
 	uint64_t n;
 
 	if (conn_wait(c, POLLRDHUP, fd, timeout_s, what, e) < 0)
 		return -1;
 	(void)!read(fd, &n, sizeof(n));
-	return poll(&hang, 1, 0) > 0 && (hang.revents & (POLLHUP | POLLRDHUP | POLLERR));
+	return conn_gone(c);
 }
 
 /* Bytes that lie in the ring for the sink, or -1 when the peer's count is impossible. */

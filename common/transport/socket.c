@@ -346,6 +346,17 @@ socket_recv(struct lane *base, const struct lane_in *in, struct err *e)
 	    conn_name(l->c));
 }
 
+/* Who has nothing to send does not notice otherwise, and what was sent last may be lost. */
+static int
+socket_check(struct lane *base, struct err *e)
+{
+	const struct conn *c = ((struct socket_lane *)base)->c;
+
+	if (!conn_gone(c))
+		return 0;
+	return err_set(e, ERR_TEMP, "data to '%s': the peer closed", conn_name(c));
+}
+
 static void
 socket_cut(struct lane *base)
 {
@@ -386,7 +397,8 @@ socket_close(struct fabric *base)
 #define SOCKET_OPS \
 	.probe = socket_probe, .hand = socket_hand, .lane = socket_lane, .files = socket_files, \
 	.describe = socket_describe, .send = socket_send, .finish = socket_finish, \
-	.recv = socket_recv, .cut = socket_cut, .shut = socket_shut, .close = socket_close
+	.recv = socket_recv, .check = socket_check, .cut = socket_cut, .shut = socket_shut, \
+	.close = socket_close
 
 const struct fabric_ops fabric_socket = {
 	SOCKET_OPS,

@@ -174,7 +174,7 @@ lane_recv(struct lane *l, const struct lane_in *in, struct err *e)
 int
 lane_check(struct lane *l, struct err *e)
 {
-	return l->fabric->ops->check ? l->fabric->ops->check(l, e) : 0;
+	return l->fabric->ops->check(l, e);
 }
 
 void

@@ -9,6 +9,7 @@ Actions, on bytes from the dialler to the listener, of connections that are lane
   cut N        after N bytes close every connection, once; later ones pass
   cutall N     the same each time
   cutone N     after N bytes of the first close that one, once
+  half N       the same, towards the dialler alone
   stall N S    after N bytes of the first pass nothing for S seconds, once
   record FILE  pass, and write down what the first lane said
 """
@@ -54,7 +55,7 @@ def spoil(data, seen):
         data = bytearray(data)
         data[at - seen] ^= 0x10
         return bytes(data)
-    if action.startswith("cut"):
+    if action.startswith("cut") or action == "half":
         return None
     time.sleep(float(arg[1]))
     return data
@@ -74,7 +75,9 @@ def pump(src, dst, watch):
                 data = spoil(data, seen)
                 seen += n
                 if data is None:
-                    close_all(None if action != "cutone" else (src, dst))
+                    close_all({"cutone": (src, dst), "half": (src,)}.get(action))
+                    if action == "half":
+                        src.close()
                     return
             dst.sendall(data)
     except OSError:
