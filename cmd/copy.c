@@ -16,7 +16,6 @@
 #include "flow/convert.h"
 #include "key/algo.h"
 #include "key/tokens.h"
-#include "metrics.h"
 #include "opts.h"
 #include "progress.h"
 #include "tool.h"
@@ -287,5 +286,4 @@ copy_run(struct source *from, struct sink *to, struct flow_step *steps, int keep
 	step_free(steps);
 	if (r->failed)
 		tool_fail(&e);
-	metrics_copy(r);
 }

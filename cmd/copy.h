@@ -39,9 +39,12 @@ struct copy_result {
 	char last[KEY_SHORT];	/* hash of the last chunk, "-" */
 	int timed_out;		/* the caller says what that means */
 	int failed;
+	/* kvget's own, of stores: tiers that were asked, were left out as they were down; chunks
+	 * that came from a lower one than they should */
+	uint64_t tiers, tiers_down, fallen;
 };
 
-/* Run with the common options, progress and metrics. Failures have been told (tool_fail). */
+/* Run with the common options and progress. Failures have been told (tool_fail). */
 void copy_run(struct source *from, struct sink *to, struct flow_step *steps, int keep_going,
 	struct copy_result *r);
 

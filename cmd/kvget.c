@@ -14,6 +14,7 @@
 #include "codec/codec.h"
 #include "copy.h"
 #include "flow/convert.h"
+#include "metrics.h"
 #include "note.h"
 #include "opts.h"
 #include "out.h"
@@ -244,8 +245,9 @@ summary(const struct copy_result *r)
 			PRIu64, s->skipped, s->vanished, s->failed);
 	snprintf(json, sizeof(json), "\"chunks\":%" PRIu64 ",\"tokens\":%" PRIu64
 		",\"bytes\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"vanished\":%" PRIu64
-		",\"failed\":%" PRIu64 ",\"seconds\":%.3f,\"head\":\"%s\"", chunks, s->tokens,
-		s->bytes_in, s->skipped, s->vanished, s->failed, r->seconds, r->last);
+		",\"failed\":%" PRIu64 ",\"fallen\":%" PRIu64 ",\"tiers_down\":%" PRIu64
+		",\"seconds\":%.3f,\"head\":\"%s\"", chunks, s->tokens, s->bytes_in, s->skipped,
+		s->vanished, s->failed, r->fallen, r->tiers_down, r->seconds, r->last);
 	out_summary("kvget", json, 1);
 }
 
@@ -392,9 +394,13 @@ run(void)
 		err_set(&e, ERR_ABSENT, "no chunk of that name in the stream");
 		tool_fail(&e);
 	}
+	r.tiers = n;
+	r.tiers_down = pick_tiers_down;
+	r.fallen = fallen;
 	mark(&r.stats, r.timed_out);
 	if (fd != STDOUT_FILENO)
 		close_file(fd);
+	metrics_copy(&r);
 	summary(&r);
 	tell_loss();
 	if (fallen)

@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "copy.h"
 #include "flow/evict_lists.h"
+#include "metrics.h"
 #include "note.h"
 #include "opts.h"
 #include "out.h"
@@ -261,6 +262,7 @@ run(const char *url, char **names, int n)
 	copy_run(from, to, list, o.keep_going, &r);
 	if (r.timed_out)
 		tool_mark(ERR_PARTIAL);
+	metrics_copy(&r);
 	summary(&r);
 close_place:
 	note_close(&p);

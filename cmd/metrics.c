@@ -13,6 +13,8 @@ metrics_begin(struct buf *b)
 	memset(b, 0, sizeof(*b));
 }
 
+static int written;
+
 /* store="..." for every line, or "". */
 static char store_label[300];
 
@@ -85,6 +87,7 @@ metrics_end(struct buf *b, double seconds)
 	double now = (double)clock_now();
 	struct err e;
 
+	written = 1;
 	if (opts_common.metrics) {
 		metrics_line(b, "duration_seconds", NULL, seconds);
 		metrics_line(b, "last_run_timestamp_seconds", NULL, now);
@@ -107,7 +110,23 @@ metrics_copy(const struct copy_result *r)
 	metrics_line(&b, "chunks_total", "state=\"skipped\"", (double)r->stats.skipped);
 	metrics_line(&b, "chunks_total", "state=\"failed\"", (double)r->stats.failed);
 	metrics_line(&b, "chunks_total", "state=\"vanished\"", (double)r->stats.vanished);
+	if (r->tiers) {
+		metrics_line(&b, "tiers", "state=\"used\"", (double)r->tiers);
+		metrics_line(&b, "tiers", "state=\"down\"", (double)r->tiers_down);
+		metrics_line(&b, "lower_tier_chunks_total", NULL, (double)r->fallen);
+	}
 	metrics_line(&b, "bytes_total", "direction=\"in\"", (double)r->stats.bytes_in);
 	metrics_line(&b, "bytes_total", "direction=\"out\"", (double)r->stats.bytes_put);
 	metrics_end(&b, r->seconds);
+}
+
+void
+metrics_rest(void)
+{
+	struct buf b;
+
+	if (written)
+		return;
+	metrics_begin(&b);
+	metrics_end(&b, tool_seconds());
 }

@@ -15,6 +15,10 @@ void metrics_whole(struct buf *b, const char *name, const char *labels, double v
 void metrics_store(const char *store);
 void metrics_end(struct buf *b, double seconds);
 
+/* Of a run of copying, after its exit status is known. */
 void metrics_copy(const struct copy_result *r);
+
+/* The tool ends: a run that came to no lines of its own has those of the status. */
+void metrics_rest(void);
 
 #endif

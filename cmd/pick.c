@@ -28,6 +28,8 @@ pick_sort(struct pick *p, const char *word, struct err *e)
 	return err_set(e, ERR_USAGE, "--sort '%.20s': chain, newest, oldest, size or hits", word);
 }
 
+unsigned pick_tiers_down;
+
 int
 pick_open(struct place *p, const char *url, const struct store_opts *o, const char *geometry,
 	struct err *e)
@@ -67,6 +69,7 @@ pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls, co
 		if (e->kind != ERR_TEMP)
 			return -1;
 		tool_warn("%s; tier left out", e->text);
+		pick_tiers_down++;
 	}
 	return 0;
 }
@@ -319,6 +322,7 @@ read_tiers(struct catalog *out, struct place *p, size_t n, const struct select *
 			return -1;
 		}
 		tool_warn("%s; tier left out", why.text);
+		pick_tiers_down++;
 	}
 	if (n > 1)
 		return catalog_merge(out, v, n, e);

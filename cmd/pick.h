@@ -39,6 +39,9 @@ int pick_open(struct place *p, const char *url, const struct store_opts *o, cons
 int pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls, const char *fill,
 	const struct store_opts *o, const char *geometry, struct err *e);
 
+/* How many were left out as they were down, when opened or listed. */
+extern unsigned pick_tiers_down;
+
 /* Names that are absent or ambiguous, and broken chains, have been told (tool_fail) and what
  * is there is picked from n tiers; -1 with e for anything worse. */
 int pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *s,

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/stop.h"
+#include "metrics.h"
 #include "tool.h"
 
 const char *tool_name = "kvtools";
@@ -19,6 +21,7 @@ int tool_json;
 
 static enum err_kind worst;
 static int epipe;
+static double started;
 
 static void
 on_signal(int sig)
@@ -51,6 +54,7 @@ tool_start(const char *name)
 	size_t i;
 
 	tool_name = name;
+	started = clock_mono();
 	keep_standard();
 	for (i = 0; i < sizeof(asks) / sizeof(*asks); i++) {
 		struct sigaction old;
@@ -124,11 +128,18 @@ tool_fail(const struct err *e)
 	return err_status(tool_mark(e->kind));
 }
 
+double
+tool_seconds(void)
+{
+	return clock_mono() - started;
+}
+
 int
 tool_end(void)
 {
 	int sig = stop_asked();
 
+	metrics_rest();
 	errno = 0;
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		if (errno == EPIPE) {

@@ -26,8 +26,11 @@ int tool_fail(const struct err *e);
 /* Note a kind without a word; returns the worst so far as a kind. */
 enum err_kind tool_mark(enum err_kind kind);
 
-/* Flush and check stdout, give the exit status; dies by SIGPIPE or the stop signal if that
- * is what ended us. */
+/* Since tool_start(). */
+double tool_seconds(void);
+
+/* Write the metrics that nobody wrote yet, flush and check stdout, give the exit status; dies by
+ * SIGPIPE or the stop signal if that is what ended us. */
 int tool_end(void);
 
 /* 1: may we write binary to stdout, or read it from stdin? A terminal is refused (ERR_USAGE)

@@ -219,4 +219,14 @@ good=$(grep last_success m.prom)
 status 4 kvput -q --metrics-file m.prom new "$file" 2>/dev/null
 ok 'metrics of a failure' grep -q '^kvtools_put_last_exit_code 4$' m.prom
 is 'and of the last success' "$(grep last_success m.prom)" "$good"
+status 2 kvput -q --metrics-file m.prom t.kv/no t.kv 2>/dev/null
+ok 'of one that ends before it begins' grep -q '^kvtools_put_last_exit_code 2$' m.prom
+is 'and so the last success' "$(grep last_success m.prom)" "$good"
+status 3 kvget -q --metrics-file g.prom 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-duration 0.3s >/dev/null
+ok 'of one that is told by time what it did' grep -q '^kvtools_get_last_exit_code 3$' g.prom
+kvstat verify -q --metrics-file v.prom s
+ok 'of a verification' grep -q '^kvtools_stat_verified_chunks{state="good"} [1-9]' v.prom
+kvstat ls -q --metrics-file l.prom s >/dev/null
+ok 'of any verb' grep -q '^kvtools_stat_last_exit_code 0$' l.prom
+ok 'a verified stream as JSON' sh -c 'kvstat verify --json -q t.kv | grep -q "kv.summary/1.*\"good\":[1-9].*\"bad\":0.*\"exit\":\"ok\""'
 finish

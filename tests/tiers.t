@@ -32,6 +32,7 @@ ok '--max-time that passes is a miss' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=1
 ok '--max-duration that passes is partial' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 50MB/s --max-duration 0.5s >/dev/null; test \$? = 3"
 ok 'a tier that is not configured is 2' sh -c 'kvget -q --from hot --from nowhere >/dev/null; test $? = 2'
 ok 'a tier that is down is left out and said' sh -c 'AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b kvget --from cold --from "s3://bucket/x" --endpoint-url http://127.0.0.1:9 --retries 0 >d.kv 2>err; cmp d.kv a.kv && grep -q "left out" err'
+ok 'and counted' sh -c 'AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b kvget --json --from cold --from "s3://bucket/x" --endpoint-url http://127.0.0.1:9 --retries 0 --metrics-file m.prom 2>&1 >/dev/null | grep -q "\"tiers_down\":1" && grep -q "tiers{state=.down.} 1" m.prom'
 
 # chunks that go while they are read: 8 of 260 KiB at 2 MB/s, the last of which go at once
 gone() {	# what kvget says of those left after the fifth

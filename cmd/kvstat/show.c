@@ -9,6 +9,7 @@
 #include "copy.h"
 #include "kvstat/common.h"
 #include "kvstat/verbs.h"
+#include "metrics.h"
 #include "opts.h"
 #include "out.h"
 #include "tool.h"
@@ -204,6 +205,7 @@ show_stream(const char *name)
 	if (!from)
 		return;
 	copy_run(from, &x.base, NULL, 0, &r);
+	metrics_copy(&r);
 	totals(&x, r.failed ? "damaged" : "complete");
 }
 
@@ -255,6 +257,7 @@ show_chunks(struct stat_place *s)
 		return;
 	}
 	copy_run(from, &x.base, NULL, 1, &r);
+	metrics_copy(&r);
 	free(order);
 }
 

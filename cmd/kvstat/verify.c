@@ -11,6 +11,7 @@
 #include "kvstat/common.h"
 #include "kvstat/verbs.h"
 #include "kvstat/verify.h"
+#include "metrics.h"
 #include "opts.h"
 #include "out.h"
 #include "progress.h"
@@ -240,14 +241,32 @@ verify_heads(struct verify *v, struct stat_place *s, size_t n)
 	}
 }
 
+/* Of a store or a stream alike, for machines. */
+static void
+sum_up(const struct verify *v, double seconds)
+{
+	char json[200];
+	struct buf b;
+
+	metrics_begin(&b);
+	metrics_line(&b, "verified_chunks", "state=\"good\"", (double)v->good);
+	metrics_line(&b, "verified_chunks", "state=\"bad\"", (double)v->bad);
+	metrics_line(&b, "verified_bytes", NULL, (double)v->bytes);
+	metrics_end(&b, seconds);
+	snprintf(json, sizeof(json), "\"good\":%" PRIu64 ",\"bad\":%" PRIu64 ",\"vanished\":%"
+		PRIu64 ",\"bytes\":%" PRIu64 ",\"seconds\":%.3f", v->good, v->bad, v->gone,
+		v->bytes, seconds);
+	out_summary("kvstat verify", json, 0);
+}
+
 static void
 run(struct stat_place *s, uint64_t k, uint64_t n, int quick, int all)
 {
 	struct verify v = { .s = s, .lock = PTHREAD_MUTEX_INITIALIZER,
 		.all = all || opts_common.json };
 	size_t *order = malloc((s->cat.n + 1) * sizeof(*order)), count = 0, i;
-	double start = clock_mono();
-	char size[NUM_TEXT], time[NUM_TEXT], json[200];
+	double start = clock_mono(), seconds;
+	char size[NUM_TEXT], time[NUM_TEXT];
 
 	if (!order)
 		opts_no_memory();
@@ -261,13 +280,11 @@ run(struct stat_place *s, uint64_t k, uint64_t n, int quick, int all)
 	else
 		verify_all(&v, s, count);
 	out_close(v.out);
+	seconds = clock_mono() - start;
 	tool_note("%" PRIu64 " good, %" PRIu64 " bad%s, %s in %s", v.good, v.bad,
 		v.gone ? ", some vanished" : "", num_size_text(size, v.bytes),
-		num_duration_text(time, clock_mono() - start));
-	snprintf(json, sizeof(json), "\"good\":%" PRIu64 ",\"bad\":%" PRIu64 ",\"vanished\":%"
-		PRIu64 ",\"bytes\":%" PRIu64 ",\"seconds\":%.3f", v.good, v.bad, v.gone, v.bytes,
-		clock_mono() - start);
-	out_summary("kvstat verify", json, 0);
+		num_duration_text(time, seconds));
+	sum_up(&v, seconds);
 	free(order);
 }
 
@@ -280,6 +297,7 @@ run_stream(const char *name)
 	struct place null = { 0 };
 	struct store_opts so = { .conf = opts_conf, .flags = STORE_WRITE };
 	struct place_put how = { 0 };
+	struct verify v = { 0 };
 	char size[NUM_TEXT];
 	struct sink *to;
 	struct err e;
@@ -295,6 +313,10 @@ run_stream(const char *name)
 	place_close(&null);
 	tool_note("%" PRIu64 " good chunks, %s%s", r.stats.put,
 		num_size_text(size, r.stats.bytes_in), r.failed ? "" : ", complete");
+	v.good = r.stats.put;
+	v.bad = r.failed;
+	v.bytes = r.stats.bytes_in;
+	sum_up(&v, r.seconds);
 }
 
 void
