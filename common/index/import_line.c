@@ -10,6 +10,7 @@
 
 #define HASHES_MAX 100000	/* of one request */
 #define HASH_MAX 128		/* digits */
+#define LOOK_MAX 4096		/* bytes: what our tools ask for to see a header */
 
 int
 import_form(const char *word, enum import_form *out, struct err *e)
@@ -54,6 +55,14 @@ static int
 no_line(const char *why, struct err *e)
 {
 	return err_set(e, ERR_CORRUPT, "log line: %s", why);
+}
+
+/* A GET of no more than the first page of an object: somebody lists, checks or evicts, and it
+ * would count as a use of every chunk. */
+static int
+is_look(const struct import_event *ev, uint64_t sent)
+{
+	return ev->what == IMPORT_USE && sent && sent <= LOOK_MAX && ev->size > LOOK_MAX;
 }
 
 /* ---- JSON ---- */
@@ -169,12 +178,12 @@ static int
 rgw_line(struct reading *r, const char *line, size_t n, struct err *e)
 {
 	struct want v[] = { { "bucket", 0 }, { "time", 0 }, { "operation", 0 }, { "uri", 0 },
-		{ "http_status", 0 }, { "object_size", 0 } };
+		{ "http_status", 0 }, { "object_size", 0 }, { "bytes_sent", 0 } };
 	struct import_event ev = { .n = 1 };
 	char bucket[300], uri[4200];
 	const char *slash, *key;
 
-	if (read_members(&r->text, line, n, v, 6, e) < 0)
+	if (read_members(&r->text, line, n, v, 7, e) < 0)
 		return -1;
 	if (!v[0].text || !v[2].text || !v[3].text || !v[4].text)
 		return no_line("not of radosgw's operations log", e);
@@ -188,6 +197,8 @@ rgw_line(struct reading *r, const char *line, size_t n, struct err *e)
 	    rgw_what(v[2].text, v[3].text, &ev.what) < 0)
 		return 0;
 	ev.size = number(v[5].text);
+	if (is_look(&ev, number(v[6].text)))
+		return 0;
 	strcpy(uri, v[3].text);		/* the buffer moves when the key is added */
 	key = key_of_uri(r, uri, bucket);
 	return key ? tell(r, &ev, key, e) : no_line("no object in its uri", e);
@@ -221,6 +232,16 @@ next_field(const char **p, const char *end, const char **field, size_t *n)
 	*n = (size_t)(stop - s);
 	*p = stop < end ? stop + 1 : end;
 	return 0;
+}
+
+static uint64_t
+field_number(const char *p, size_t n)
+{
+	char text[24] = "";
+
+	if (n < sizeof(text))
+		memcpy(text, p, n);
+	return number(text);
 }
 
 /* "06/Feb/2026:00:01:57 +0000" */
@@ -266,7 +287,6 @@ s3_line(struct reading *r, const char *line, size_t n, struct err *e)
 	struct { const char *p; size_t n; } f[S3_FIELDS];
 	struct import_event ev = { .n = 1 };
 	const char *p = line;
-	char size[24];
 	int i;
 
 	for (i = 0; i < S3_FIELDS; i++)
@@ -281,11 +301,9 @@ s3_line(struct reading *r, const char *line, size_t n, struct err *e)
 		return 0;
 	if (!(f[9].n == 3 && *f[9].p == '2') && !(f[9].n == 1 && *f[9].p == '-'))
 		return 0;	/* failed; '-': the server's own doing */
-	if (f[12].n < sizeof(size)) {
-		memcpy(size, f[12].p, f[12].n);
-		size[f[12].n] = 0;
-		ev.size = number(size);
-	}
+	ev.size = field_number(f[12].p, f[12].n);
+	if (is_look(&ev, field_number(f[11].p, f[11].n)))
+		return 0;
 	if (uri_decode(&r->text, f[7].p, f[7].n) < 0 || !buf_text(&r->text))
 		return no_line("bad key", e);
 	return tell(r, &ev, r->text.p, e);
