@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/par.h"
 
@@ -46,24 +47,25 @@ elsewhere(void *arg)
 	return worker(arg);
 }
 
-/* A thread begins on another core than this one, and is free after that. Left to itself the kernel
- * may keep it here until it next balances, which is longer than a short job takes. */
+/* A thread begins on another core than this one, where that can be chosen, and is free after
+ * that. Left to itself the kernel may keep it here until it next balances, which is longer than a
+ * short job takes. */
 static int
 start(pthread_t *t, struct par *p)
 {
 	cpu_set_t others = p->cores;
-	int here = sched_getcpu(), rc;
+	int here = sched_getcpu(), rc = -1;
 	pthread_attr_t a;
 
 	if (here >= 0)
 		CPU_CLR(here, &others);
-	if (!CPU_COUNT(&others))
-		return pthread_create(t, NULL, worker, p);
-	pthread_attr_init(&a);
-	(void)pthread_attr_setaffinity_np(&a, sizeof(others), &others);
-	rc = pthread_create(t, &a, elsewhere, p);
-	pthread_attr_destroy(&a);
-	return rc;
+	if (CPU_COUNT(&others)) {
+		pthread_attr_init(&a);
+		(void)pthread_attr_setaffinity_np(&a, sizeof(others), &others);
+		rc = pthread_create(t, &a, elsewhere, p);
+		pthread_attr_destroy(&a);
+	}
+	return rc == 0 ? 0 : pthread_create(t, NULL, worker, p);
 }
 
 int
@@ -100,13 +102,15 @@ par_each(size_t n, unsigned j, int (*fn)(void *ctx, size_t i, struct err *e), vo
 unsigned
 par_cores(void)
 {
-	unsigned n = 1;
+	unsigned n;
 	long quota, period;
 	cpu_set_t set;
 	FILE *f;
 
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
 		n = (unsigned)CPU_COUNT(&set);
+	else		/* more than such a set has */
+		n = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 	f = fopen("/sys/fs/cgroup/cpu.max", "re");
 	if (f) {
 		if (fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0 &&

@@ -18,12 +18,17 @@ lib_open(const char *const *names, const struct lib_symbol *s, size_t n, void *t
 	for (i = 0; i < n; i++) {
 		f = dlsym(lib, s[i].name);
 		if (!f) {
-			dlclose(lib);
-			return err_set(e, ERR_USAGE, "%s has no %s", names[-1], s[i].name);
+			err_set(e, ERR_USAGE, "%s has no %s", names[-1], s[i].name);
+			goto empty_table;
 		}
 		memcpy((char *)table + s[i].at, &f, sizeof(f));
 	}
 	return 0;
+empty_table:
+	while (i-- > 0)
+		memset((char *)table + s[i].at, 0, sizeof(f));
+	dlclose(lib);
+	return -1;
 }
 
 int

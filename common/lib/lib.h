@@ -27,7 +27,7 @@ struct lib_symbol {
 #define LIB_SYMBOL(table, member, name) { name, offsetof(struct table, member) }
 
 /* Open the first of these libraries (NULL ends) that is there, and fill the table; n symbols.
- * ERR_USAGE: none, or a symbol is missing. */
+ * ERR_USAGE: none, or a symbol is missing; nothing is left in the table then. */
 int lib_open(const char *const *names, const struct lib_symbol *s, size_t n, void *table,
 	struct err *e);
 

@@ -5,9 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -258,6 +265,75 @@ parallel(void **state)
 	assert_int_equal(par_each(0, 4, third_fails, &done, &e), 0);
 }
 
+/* Both jobs at once, each where the caller may be; ended if one waits alone. */
+struct both {
+	pthread_barrier_t here;
+	cpu_set_t cores;
+};
+
+static int
+at_once(void *ctx, size_t i, struct err *e)
+{
+	struct both *b = ctx;
+	cpu_set_t cores;
+
+	(void)i, (void)e;
+	pthread_barrier_wait(&b->here);
+	return sched_getaffinity(0, sizeof(cores), &cores) == 0 && !CPU_EQUAL(&cores, &b->cores) ?
+		-1 : 0;
+}
+
+static int
+both_run(void)
+{
+	struct both b;
+	cpu_set_t after;
+
+	alarm(10);
+	pthread_barrier_init(&b.here, NULL, 2);
+	if (sched_getaffinity(0, sizeof(b.cores), &b.cores) < 0)
+		CPU_ZERO(&b.cores);
+	if (par_each(2, 2, at_once, &b, NULL) < 0)
+		return 0;
+	return sched_getaffinity(0, sizeof(after), &after) < 0 || CPU_EQUAL(&after, &b.cores);
+}
+
+/* This system call is refused from now on, as container runtimes and large machines do. */
+static int
+refuse(unsigned call, unsigned why)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | why),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = { sizeof(f) / sizeof(*f), f };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == 0;
+}
+
+/* Where cores cannot be chosen, or not even asked for, threads run all the same. */
+static void
+threads_anywhere(void **state)
+{
+	unsigned cores = par_cores();
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	assert_true(both_run());
+	alarm(0);
+	child = fork();
+	if (child == 0)
+		_exit(!refuse(SYS_sched_setaffinity, EPERM) || !both_run() ? 1 :
+			!refuse(SYS_sched_getaffinity, EINVAL) || !both_run() ? 2 :
+			par_cores() < cores ? 3 : 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 struct later {
 	struct pool *pool;
 	struct block b;
@@ -347,7 +423,7 @@ main(void)
 		cmocka_unit_test(sizes), cmocka_unit_test(durations_and_rates),
 		cmocka_unit_test(uris), cmocka_unit_test(json), cmocka_unit_test(times),
 		cmocka_unit_test(severity), cmocka_unit_test(replacing),
-		cmocka_unit_test(parallel), cmocka_unit_test(pools), cmocka_unit_test(nearness),
+		cmocka_unit_test(parallel), cmocka_unit_test(threads_anywhere), cmocka_unit_test(pools), cmocka_unit_test(nearness),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

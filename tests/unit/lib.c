@@ -78,7 +78,7 @@ absent(void **state)
 	static const char *const none[] = { "libkvtools-no-such.so.1", NULL };
 	static const char *const libm[] = { "libkvtools-no-such.so.1", "libm.so.6", NULL };
 	static const struct lib_symbol symbols[] = { { "sqrt", 0 }, { "no_such", 0 } };
-	double (*root)(double);
+	double (*root)(double) = NULL;
 	struct err e;
 
 	(void)state;
@@ -87,6 +87,7 @@ absent(void **state)
 	assert_non_null(strstr(e.text, "libkvtools-no-such.so.1: cannot open"));
 	assert_int_equal(lib_open(libm, symbols, 2, &root, &e), -1);
 	assert_string_equal(e.text, "libm.so.6 has no no_such");
+	assert_null(root);
 	assert_int_equal(lib_open(libm, symbols, 1, &root, &e), 0);
 	assert_true(root(9) == 3);
 }
