@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -23,14 +24,36 @@ static enum err_kind worst;
 static int epipe;
 static double started;
 
+/* It has ended a wait: that is all it is for. */
+static void
+on_wake(int sig)
+{
+	(void)sig;
+}
+
+static void
+on_tick(int sig)
+{
+	int was = errno;
+
+	(void)sig;
+	stop_wake();
+	errno = was;
+}
+
+/* Any thread gets it, but all that wait are to hear of it: they are woken until we end. */
 static void
 on_signal(int sig)
 {
+	static const struct itimerval ticks = { .it_value.tv_usec = 1,
+		.it_interval.tv_usec = 100000 };
+
 	if (stop_asked()) {
 		signal(sig, SIG_DFL);
 		raise(sig);
 	}
 	stop_ask(sig);
+	setitimer(ITIMER_REAL, &ticks, NULL);
 }
 
 /* Where one of them is closed, what is opened next would take its place, and a message would end
@@ -49,13 +72,16 @@ void
 tool_start(const char *name)
 {
 	static const int asks[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction a = { .sa_handler = on_signal };
+	const struct sigaction a = { .sa_handler = on_signal }, wake = { .sa_handler = on_wake },
+		tick = { .sa_handler = on_tick };
 	const struct rlimit none = { 0, 0 };
 	size_t i;
 
 	tool_name = name;
 	started = clock_mono();
 	keep_standard();
+	sigaction(SIGURG, &wake, NULL);
+	sigaction(SIGALRM, &tick, NULL);
 	for (i = 0; i < sizeof(asks) / sizeof(*asks); i++) {
 		struct sigaction old;
 

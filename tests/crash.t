@@ -42,6 +42,23 @@ import subprocess, signal, time
 p = subprocess.Popen(['kvget', '-q', 'gen:llama-3.1-8b?tokens=1000000', '--bwlimit', '10MB/s'], stdout=subprocess.DEVNULL,
 	preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))	# whatever make was started with
 time.sleep(0.3); p.send_signal(signal.SIGINT); assert p.wait(5) == -signal.SIGINT"
+# whichever thread of theirs the signal reaches: at pipes that nobody fills, and that nobody empties
+waits_end() {
+	/usr/bin/env python3 -c '
+import os, signal, subprocess, sys, time
+r, w = os.pipe()
+for command in (["kvput", "-q", "none"], ["kvget", "-q", "s"],
+		["kvget", "-q", "s", "--compress", "none"]):
+	outs = [os.pipe() for i in range(4)]
+	ps = [subprocess.Popen(command, stdin=r, stdout=o[1]) for o in outs]
+	for o in outs: os.close(o[1])
+	time.sleep(0.5)
+	for p in ps: p.send_signal(signal.SIGTERM)
+	for p in ps: assert p.wait(5) == -signal.SIGTERM, command
+	for o in outs: os.close(o[0])
+'
+}
+ok 'SIGTERM ends every wait at a pipe'	waits_end
 ok 'a closed pipe ends with 141' sh -c "{ kvget -q a.kv; echo \$? >rc; } | head -c 100 >/dev/null; test \$(cat rc) = 141"
 ok '-O leaves no half file' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 10MB/s -O half.kv & sleep 0.3; kill -TERM \$!; wait \$!; ! ls half.kv* 2>/dev/null"
 mknod null c 1 3 2>/dev/null && ok '-O writes to a device, and never replaces it' sh -c 'kvget -q a.kv -O null --metrics-file null && test -c null'

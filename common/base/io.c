@@ -27,8 +27,10 @@ io_read(int fd, void *p, size_t n, struct err *e)
 	size_t done = 0;
 
 	while (done < n) {
+		int slot = stop_wait();
 		ssize_t got = read(fd, (char *)p + done, n - done);
 
+		stop_waited(slot);
 		if (got < 0) {
 			if (again("read", e) < 0)
 				return -1;
@@ -96,16 +98,19 @@ io_writev(int fd, const struct iovec *iov, int n, struct err *e)
 	while (n > 0) {
 		size_t left = iov->iov_len - skip, piece = PIECE - (size_t)at % PIECE;
 		ssize_t put;
+		int slot;
 
 		if (skip == iov->iov_len) {
 			iov++, n--, skip = 0;
 			continue;
 		}
+		slot = stop_wait();
 		if (skip || pieces)
 			put = write(fd, (char *)iov->iov_base + skip,
 				pieces && piece < left ? piece : left);
 		else
 			put = writev(fd, iov, n < 64 ? n : 64);
+		stop_waited(slot);
 		if (put < 0) {
 			if (again("write", e) < 0)
 				return -1;
@@ -173,8 +178,10 @@ io_splice(int pipe, int file, uint64_t off, size_t n, struct err *e)
 	loff_t at = (loff_t)off, end = at + (loff_t)n;
 
 	while (at < end) {
+		int slot = stop_wait();
 		ssize_t put = splice(file, &at, pipe, NULL, (size_t)(end - at), 0);
 
+		stop_waited(slot);
 		if (put == 0)
 			return ended_early((size_t)(end - at), e);
 		if (put < 0 && errno == EINVAL)

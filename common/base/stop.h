@@ -14,4 +14,13 @@ void stop_at(double mono);
 
 int stop_asked(void);		/* the signal's number, STOP_TIME, or 0 */
 
+/* A thread about to wait in a system call that a stop is to interrupt calls stop_wait(), and
+ * stop_waited() with what it returned when it is through: stop_wake() sends SIGURG to each that is
+ * between the two. That is lost on who has yet to begin to wait, so it is to be called again and
+ * again, by the handler that asks for the stop; it is async-signal-safe. Without a handler SIGURG
+ * does nothing. */
+int stop_wait(void);
+void stop_waited(int slot);
+void stop_wake(void);
+
 #endif
