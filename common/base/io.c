@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,19 @@
 
 /* After a failed call: 1 try again, -1 e is set. */
 static int
-again(const char *what, struct err *e)
+again(int fd, short events, struct err *e)
 {
-	if (errno == EINTR && (!stop_asked() || stop_asked() == STOP_TIME))
-		return 1;
-	if (errno == EINTR)
-		return err_set(e, ERR_STOPPED, "%s: stopped by a signal", what);
-	return err_sys(e, "%s", what);
+	const char *what = events == POLLIN ? "read" : "write";
+	struct pollfd p = { .fd = fd, .events = events };
+	int stop;
+
+	if (errno != EINTR && errno != EAGAIN)
+		return err_sys(e, "%s", what);
+	if (errno == EAGAIN)	/* somebody else, who has it too, made it non-blocking */
+		poll(&p, 1, 250);
+	stop = stop_asked();
+	return stop && stop != STOP_TIME ?
+		err_set(e, ERR_STOPPED, "%s: stopped by a signal", what) : 1;
 }
 
 ssize_t
@@ -32,7 +39,7 @@ io_read(int fd, void *p, size_t n, struct err *e)
 
 		stop_waited(slot);
 		if (got < 0) {
-			if (again("read", e) < 0)
+			if (again(fd, POLLIN, e) < 0)
 				return -1;
 			continue;
 		}
@@ -52,7 +59,7 @@ io_pread(int fd, void *p, size_t n, uint64_t off, struct err *e)
 		ssize_t got = pread(fd, (char *)p + done, n - done, (off_t)(off + done));
 
 		if (got < 0) {
-			if (again("read", e) < 0)
+			if (again(fd, POLLIN, e) < 0)
 				return -1;
 			continue;
 		}
@@ -112,7 +119,7 @@ io_writev(int fd, const struct iovec *iov, int n, struct err *e)
 			put = writev(fd, iov, n < 64 ? n : 64);
 		stop_waited(slot);
 		if (put < 0) {
-			if (again("write", e) < 0)
+			if (again(fd, POLLOUT, e) < 0)
 				return -1;
 			continue;
 		}
@@ -135,7 +142,7 @@ io_pwrite(int fd, const void *p, size_t n, uint64_t off, struct err *e)
 		ssize_t put = pwrite(fd, (const char *)p + done, n - done, (off_t)(off + done));
 
 		if (put < 0) {
-			if (again("write", e) < 0)
+			if (again(fd, POLLOUT, e) < 0)
 				return -1;
 			continue;
 		}
@@ -186,7 +193,7 @@ io_splice(int pipe, int file, uint64_t off, size_t n, struct err *e)
 			return ended_early((size_t)(end - at), e);
 		if (put < 0 && errno == EINVAL)
 			return copy(pipe, file, (uint64_t)at, (size_t)(end - at), e);
-		if (put < 0 && again("write", e) < 0)
+		if (put < 0 && again(pipe, POLLOUT, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Whole transfers over short reads, short writes and EINTR. A stop signal
+/* Whole transfers over short reads, short writes, EINTR and non-blocking pipes. A stop signal
  * (base/stop) that arrives while waiting ends them with ERR_STOPPED. */
 
 /* Reads until n bytes or end of file; returns how many, or -1. */

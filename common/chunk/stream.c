@@ -301,7 +301,10 @@ stream_out_put(struct stream_out *s, const struct chunk *c, struct err *e)
 {
 	int rc = c->lent ? io_splice(s->fd, c->fd, 0, (size_t)chunk_size(c), e) :
 		io_write(s->fd, c->mem.p, c->mem.len, e);
+	char hex[KEY_HEX];
 
+	if (rc < 0 && e && e->kind == ERR_CORRUPT)
+		return err_in(e, "chunk %.12s", key_hash_hex(hex, &c->head.key.hash));
 	if (rc < 0)
 		return -1;
 	s->count++;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -243,6 +244,41 @@ replacing(void **state)
 	assert_true(S_ISCHR(st.st_mode));
 }
 
+static void *
+empty_slowly(void *arg)
+{
+	char piece[50000];
+	size_t all = 0;
+	ssize_t n;
+
+	while ((n = read(*(int *)arg, piece, sizeof(piece))) > 0) {
+		all += (size_t)n;
+		usleep(1000);
+	}
+	return (void *)all;
+}
+
+/* Somebody else who has the pipe too may make it non-blocking. */
+static void
+unblocked(void **state)
+{
+	static char some[1000000];
+	pthread_t t;
+	struct err e;
+	void *all;
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe2(p, O_NONBLOCK), 0);
+	assert_int_equal(fcntl(p[0], F_SETFL, 0), 0);
+	assert_int_equal(pthread_create(&t, NULL, empty_slowly, p), 0);
+	assert_int_equal(io_write(p[1], some, sizeof(some), &e), 0);
+	close(p[1]);
+	pthread_join(t, &all);
+	assert_int_equal((size_t)all, sizeof(some));
+	close(p[0]);
+}
+
 static int
 third_fails(void *ctx, size_t i, struct err *e)
 {
@@ -422,7 +458,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes), cmocka_unit_test(durations_and_rates),
 		cmocka_unit_test(uris), cmocka_unit_test(json), cmocka_unit_test(times),
-		cmocka_unit_test(severity), cmocka_unit_test(replacing),
+		cmocka_unit_test(severity), cmocka_unit_test(replacing), cmocka_unit_test(unblocked),
 		cmocka_unit_test(parallel), cmocka_unit_test(threads_anywhere), cmocka_unit_test(pools), cmocka_unit_test(nearness),
 	};
 

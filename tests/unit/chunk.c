@@ -236,6 +236,7 @@ chunks_stay_in_files(void **state)
 	assert_int_equal(ftruncate(d.fd, CHUNK_ALIGN), 0);	/* gone after the check */
 	assert_int_equal(stream_out_put(out, &d, &e), -1);
 	assert_int_equal(e.kind, ERR_CORRUPT);
+	assert_int_equal(strncmp(e.text, "chunk ", 6), 0);	/* which one */
 	chunk_free(&d, pool);
 	stream_out_close(out, NULL, &e);
 	close(p[0]);
