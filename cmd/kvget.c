@@ -191,14 +191,18 @@ close_file(int fd)
 		unlink(temp);
 }
 
-/* The stream: to a file, or to standard output. */
+/* Is there a stream to standard output? */
+static int
+is_to_stdout(void)
+{
+	return !o.export && (o.file ? !strcmp(o.file, "-") : !o.fill) && !opts_common.dry;
+}
+
 static int
 open_stream(struct sink **to, int *fd, struct err *e)
 {
-	if (o.file && strcmp(o.file, "-") != 0)
+	if (!is_to_stdout())
 		*fd = open_file();
-	else if (tool_binary_out(opts_common.force, e) < 0)
-		return -1;
 	io_widen_pipe(*fd);
 	return sink_stream(to, *fd, e);
 }
@@ -368,6 +372,11 @@ run(void)
 	size_t n = 0, i;
 	int filter = o.n_from == 1 && copy_is_file(o.from[0]), foreign = 0, fd;
 
+	/* before a store is listed for nothing */
+	if (is_to_stdout() && tool_binary_out(opts_common.force, &e) < 0) {
+		tool_fail(&e);
+		return;
+	}
 	from = open_source(filter, tiers, &n, &picked, &fallen);
 	if (!from)
 		goto done;

@@ -175,6 +175,7 @@ ok 'none of them' sh -c 'rm -rf new; kvput new t.kv <&- >&- 2>&- && kvstat verif
 # terminals
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	ok 'a stream to a terminal is refused' sh -c "script -qec 'kvget s; echo status \$?' /dev/null </dev/null | grep -q 'status 2'"
+	ok 'before a store is asked for anything' sh -c "script -qec 'kvget redis://127.0.0.1:1/; echo status \$?' /dev/null </dev/null | grep -q 'status 2'"
 	ok 'with -f it is not' sh -c "script -qec 'kvget -f s; echo status \$?' /dev/null </dev/null | grep -aq 'status 0'"
 	ok 'a stream from a terminal is refused' sh -c "script -qec 'kvput new; echo status \$?' /dev/null | grep -q 'status 2'"
 	ok 'tables have a head on a terminal' sh -c "script -qec 'kvstat ls s' /dev/null </dev/null | grep -q '^NAME'"

@@ -197,8 +197,8 @@ by_tokens(struct chain *c, const char *file, const char *algo, int explain)
 		return;
 	}
 	if (out_human())
-		printf("%zu tokens = %zu chunks of %" PRIu64 " + %zu tail tokens (a tail is never "
-			"cached)\n", c->n_tokens, c->n, c->chunk_tokens,
+		printf("%zu tokens = %zu chunks of %" PRIu64 " + %zu tail tokens (a tail is not "
+			"looked for)\n", c->n_tokens, c->n, c->chunk_tokens,
 			(size_t)(c->n_tokens - c->n * c->chunk_tokens));
 	print_chain(c);
 	verdict(c);
