@@ -47,8 +47,9 @@ on_signal(int sig)
 {
 	static const struct itimerval ticks = { .it_value.tv_usec = 1,
 		.it_interval.tv_usec = 100000 };
+	int before = stop_asked();
 
-	if (stop_asked()) {
+	if (before && before != STOP_TIME) {
 		signal(sig, SIG_DFL);
 		raise(sig);
 	}
