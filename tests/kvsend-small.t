@@ -78,7 +78,7 @@ done
 mkfifo "$tmp/fifo"
 exec 9<>"$tmp/fifo"
 for what in two short long large skipped name other given twice impatient \
-	lost_eager lost_other lost_twice lost_none; do
+	lost_eager lost_other lost_twice lost_none nowhere; do
 	err=err
 	[ $what != impatient ] || err=fifo
 	recv --into "$tmp/r-$what"
@@ -102,7 +102,9 @@ pid=$!
 pids="$pids $pid"
 await "$tmp/ready2"
 ok 'descriptors that were not agreed'	rogue local "$tmp/sock" descriptors $pid
-kill $pid
+ok 'eventfds that one could wait for without end'	rogue local "$tmp/sock" sleepy
+timeout 10 tail --pid=$pid -f /dev/null || kill -9 $pid
+ok 'the receiver says 5'	status 5 ended
 rm -f "$tmp/port"
 rogue recv "$tmp/port" elsewhere &
 pid=$!

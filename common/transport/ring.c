@@ -102,6 +102,9 @@ take_fds(struct conn *c, struct ring *r, struct err *e)
 	r->memfd = fds[0];
 	r->wake_sink = fds[1];
 	r->wake_source = fds[2];
+	/* They are looked at when it is not they that woke us, too. */
+	(void)fcntl(r->wake_sink, F_SETFL, O_NONBLOCK);
+	(void)fcntl(r->wake_source, F_SETFL, O_NONBLOCK);
 	return 0;
 }
 

@@ -254,6 +254,13 @@ def large():
     refused(b"chunk message")
 
 
+def nowhere():
+    s.sendall(offers(0, offer(0)[0]))
+    wanted(0)
+    lanes[0].sendall(struct.pack("<IIQQ", 1, 0, (1 << 64) - 1, 1))
+    refused(b"a frame of")
+
+
 def skipped():
     s.sendall(along(7))
     refused(b"out of turn")
@@ -362,20 +369,40 @@ def unix():
     return c
 
 
-def descriptors():
-    """Not as many as were agreed: it closes them."""
+def meet_local():
     global s
     s = unix()
     s.sendall(hello(1 | 16))
     need(s, 8)
     assert hear()[0] == 1
+
+
+def local_lane(fds):
+    s.sendall(msg(3, struct.pack("<II", 1, 1)))
+    lane = unix()
+    lane.sendall(b"KVLANE\x01\n" + bytes(8) + hear()[1][:16])
+    socket.send_fds(lane, [b"R"], fds)
+    return lane
+
+
+def sleepy():
+    """Goes away, and its eventfds would be waited for without end."""
+    memory = os.memfd_create("ring", os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, 4096 + (4 << 20))
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    lane = local_lane([memory, os.eventfd(0), os.eventfd(0)])
+    s.sendall(verdict(5, 0, 1))
+    assert hear()[1][4] == 1
+    time.sleep(0.3)
+    lane.close()
+
+
+def descriptors():
+    """Not as many as were agreed: it closes them."""
     held = "/proc/%s/fd" % sys.argv[4]
     before = len(os.listdir(held))
     for n in 1, 2, 4:
-        s.sendall(msg(3, struct.pack("<II", 1, 1)))
-        lane = unix()
-        lane.sendall(b"KVLANE\x01\n" + bytes(8) + hear()[1][:16])
-        socket.send_fds(lane, [b"R"], [0] * n)
+        lane = local_lane([0] * n)
         assert lane.recv(1) == b""
         s.sendall(verdict(5, 0, 0))
         assert hear()[1][4] == 0
@@ -390,6 +417,8 @@ if side == "send":
     store = sys.argv[4]
     files = sorted(glob.glob(store + "/**/*.safetensors", recursive=True))
     meet_sink(int(where))
-elif side == "recv":
+elif side == "local":
+    meet_local()
+else:
     meet_source(where)
 globals()[what]()
