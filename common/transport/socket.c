@@ -298,9 +298,9 @@ take_frame(struct socket_lane *l, const unsigned char *head, const struct lane_i
 	unsigned char *to;
 	ssize_t got;
 
-	if (len == 0 || len > SIZE_MAX / 2)
-		return err_set(e, ERR_CORRUPT, "data from '%s': a frame of %llu bytes",
-		    conn_name(l->c), (unsigned long long)len);
+	if (len == 0 || len > SIZE_MAX / 2 || off == LANE_SOMEWHERE)
+		return err_set(e, ERR_CORRUPT, "data from '%s': a frame of %llu bytes at %llu",
+		    conn_name(l->c), (unsigned long long)len, (unsigned long long)off);
 	to = in->place(in->ctx, id, off, (size_t)len, e);
 	if (!to)
 		return -1;
