@@ -87,7 +87,39 @@ ok 'https: bodies longer than a socket holds'	kvput -q --retries 0 --timeout 5s 
 ok '... and back'	sh -c 'kvget -q s3://bucket/tls | cmp - big'
 ok 'https: an answer before the end of a body is heard' \
 	says 6 policy kvput -q --retries 0 --timeout 5s s3://bucket/fearly big
+
+# a proxy, as AWS's tools take it from the environment
+proxy() {	# [USER:PASSWORD]
+	rm -f proxied
+	/usr/bin/python3 "$here/server/connectproxy.py" "$@" >proxied &
+	proxy_pid=$!
+	until test -s proxied; do sleep 0.05; done
+	proxy_at=127.0.0.1:$(head -n 1 proxied)
+}
+through() { [ "$(grep -c '^200 CONNECT' proxied)" -gt "$1" ]; }	# more requests than so many
+proxy
+ok 'https_proxy: put by CONNECT'	env https_proxy="http://$proxy_at" kvput -q s3://bucket/proxy s
+ok '... and get'	sh -c "https_proxy=http://$proxy_at kvget -q s3://bucket/proxy | cmp - s"
+ok '... both of them'	through 1
+n=$(wc -l <proxied)
+ok 'no_proxy goes round it'	env https_proxy="http://$proxy_at" no_proxy=127.0.0.1 kvget -q -O no s3://bucket/proxy
+is '... without a word to it'	"$(wc -l <proxied)" "$n"
+ok 'what it cannot reach is 5'	says 5 'the proxy does not connect.*502' env https_proxy="http://$proxy_at" \
+	kvstat ls --retries 0 --endpoint-url https://127.0.0.1:9 s3://bucket/proxy
+kill $proxy_pid; wait $proxy_pid 2>/dev/null
+proxy user:canary
+ok 'a proxy that wants a password: 6, and it says so'	says 6 'the proxy.*password.*407' \
+	env https_proxy="http://$proxy_at" kvstat ls s3://bucket/proxy
+ok '... and has it from the URL'	env https_proxy="http://user:canary@$proxy_at" kvget -q -O yes s3://bucket/proxy
+ok '... which is told to nobody'	sh -c "! https_proxy=http://user:canary@$proxy_at kvstat ls -vv --endpoint-url https://127.0.0.1:9 --retries 0 s3://bucket/x 2>&1 | grep canary"
 unset AWS_CA_BUNDLE
 ok 'https: a certificate that nobody vouches for is refused'	says 6 'not trusted' kvget s3://bucket/tls
 ok '... but when told, by the environment alone'	env KVTOOLS_INSECURE=1 kvget -q -O again s3://bucket/tls
+
+hostile
+kvput -q s3://bucket/plain s
+n=$(grep -c '^200 CONNECT' proxied)
+ok 'HTTP_PROXY is for http'	env HTTP_PROXY="http://user:canary@$proxy_at" kvget -q -O http s3://bucket/plain
+ok '... and used'	through "$n"
+kill $proxy_pid; wait $proxy_pid 2>/dev/null
 finish

@@ -31,6 +31,18 @@ on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t u
 	return stop_asked() && !c->finish;
 }
 
+/* libcurl does not look at HTTP_PROXY, which a web server's clients can set; AWS's tools do. */
+static void
+set_proxy(const struct s3 *s, CURL *h)
+{
+	const char *upper = getenv("HTTP_PROXY"), *lower = getenv("http_proxy");
+
+	curl_easy_setopt(h, CURLOPT_HTTPPROXYTUNNEL, 1L);	/* requests name no host but ours */
+	curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (!s->https && upper && *upper && !lower)
+		curl_easy_setopt(h, CURLOPT_PROXY, upper);
+}
+
 static void
 set_up(const struct s3 *s, struct s3_conn *c, const char *url)
 {
@@ -42,8 +54,7 @@ set_up(const struct s3 *s, struct s3_conn *c, const char *url)
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(h, CURLOPT_HTTPPROXYTUNNEL, 1L);	/* requests name no host but ours */
-	curl_easy_setopt(h, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	set_proxy(s, h);
 	curl_easy_setopt(h, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(h, CURLOPT_BUFFERSIZE, 512L << 10);	/* else a receive ends at 16 KiB */
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -62,6 +73,31 @@ set_up(const struct s3 *s, struct s3_conn *c, const char *url)
 		curl_easy_setopt(h, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(h, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
+}
+
+/* A proxy that is set, for whoever wonders what cannot be reached. */
+static const char *
+beware_proxy(void)
+{
+	static const char *const names[] = { "http_proxy", "HTTP_PROXY", "https_proxy",
+		"HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (getenv(names[i]))
+			return " (a proxy is set in the environment)";
+	return "";
+}
+
+/* status: the proxy's, 0 none. */
+static int
+proxy_error(long status, const char *host, struct err *e)
+{
+	if (status == 407 || status == 401)
+		return err_set(e, ERR_REFUSED, "the proxy before '%s' wants a user and password, "
+			"or others (status %ld)", host, status);
+	return err_set(e, status < 500 ? ERR_REFUSED : ERR_TEMP, "the proxy does not connect to "
+		"'%s' (status %ld)", host, status);
 }
 
 /* What libcurl's result means to people and scripts. */
@@ -84,10 +120,12 @@ connect_error(CURLcode rc, const char *host, struct err *e)
 			why);
 	case CURLE_URL_MALFORMAT: case CURLE_UNSUPPORTED_PROTOCOL:
 		return err_set(e, ERR_USAGE, "endpoint '%s': %s", host, why);
-	case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return err_set(e, ERR_TEMP, "the host of the proxy before '%s' is not known", host);
+	case CURLE_COULDNT_RESOLVE_HOST:
 		return err_set(e, ERR_TEMP, "host '%s' is not known", host);
 	case CURLE_COULDNT_CONNECT:
-		return err_set(e, ERR_TEMP, "'%s' cannot be reached", host);
+		return err_set(e, ERR_TEMP, "'%s' cannot be reached%s", host, beware_proxy());
 	case CURLE_OPERATION_TIMEDOUT:
 		return err_set(e, ERR_TEMP, "'%s' does not answer", host);
 	case CURLE_OUT_OF_MEMORY:
@@ -138,12 +176,15 @@ connect_to(struct s3 *s, const char *host, int finish, struct err *e)
 	rc = curl_easy_perform(c->curl);
 	if (rc == CURLE_OK)
 		rc = curl_easy_getinfo(c->curl, CURLINFO_ACTIVESOCKET, &fd);
+	curl_easy_getinfo(c->curl, CURLINFO_HTTP_CONNECTCODE, &proxy);
 	if (rc != CURLE_OK || fd == CURL_SOCKET_BAD) {
-		connect_error(rc, host, e);
+		if (proxy >= 300)
+			proxy_error(proxy, host, e);
+		else
+			connect_error(rc, host, e);
 		goto drop;
 	}
 	c->fd = fd;
-	curl_easy_getinfo(c->curl, CURLINFO_HTTP_CONNECTCODE, &proxy);
 	c->tls = s->https || proxy;	/* which may speak it too */
 	c->wake = 1;
 	fit_buffers(fd);
