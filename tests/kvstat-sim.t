@@ -62,6 +62,14 @@ sim --gen docqa,docs=10,len=25600,repeat=2,mode=tile --chunk-bytes 1G --prefill-
 	--tier s3=2T,lru,rate=10GB/s,price=0.02 --json >"$tmp/cost"
 is 'loading takes time' "$(field load_seconds <"$tmp/cost")" 107.374
 is 'and room costs money' "$(field storage_usd_month <"$tmp/cost")" 40.96
+paid() { sim --gen docqa,docs=10,len=25600,repeat=2,mode=tile --chunk-bytes 1G "$@" \
+	--tier "ram=200G,lru,rate=100GB/s" --tier "s3=2T,lru,rate=10GB/s"; }
+paid --prefill-tps 1000000 --json >"$tmp/slow"
+paid --prefill-tps 100 --json >"$tmp/fast"
+ok 'advice goes by what is saved: none, where reading is slower'	grep -q '"advice":"run none' "$tmp/slow"
+ok '... and all, where computing is'	grep -q '"advice":"run ram:lru+s3:lru ' "$tmp/fast"
+is 'what is saved is shown to who asks'	"$(paid --prefill-tps 100 2>/dev/null | head -n 1 | awk -F'\t' '{ print NF }')" \
+	"$(($(paid 2>/dev/null | head -n 1 | awk -F'\t' '{ print NF }') + 4))"
 is 'admission at the second sight' "$(sim --gen docqa,docs=10,len=2560,repeat=3,mode=tile \
 	--tier ram=1000,lru,admit=2 --json | field hit_ratio)" 0.333333
 

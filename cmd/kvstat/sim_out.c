@@ -14,7 +14,7 @@
 enum { POLICY, CAPACITY, SIZE, HIT, PREFIX, TOKENS, BY_TIER, CEILING, MIN, READ, WRITTEN, REFS,
 	HITS, MINHITS, ORDER, HOURS, SAVED, LOAD, STORE, N_COLS };
 
-static const struct out_col cols[N_COLS] = {
+static struct out_col cols[N_COLS] = {
 	[POLICY] = { "POLICY", "policy", OUT_TEXT, 0, 0 },
 	[CAPACITY] = { "BLOCKS", "capacity", OUT_COUNT, 0, 0 },
 	[SIZE] = { "SIZE", "size", OUT_SIZE, 0, 0 },
@@ -41,6 +41,7 @@ struct kept {
 	char policy[128];
 	uint64_t capacity;
 	double hit, size;
+	double hours;	/* of GPUs that it saves; NaN: not known */
 };
 
 static struct {
@@ -62,6 +63,8 @@ sim_out_open(const struct trace *t, const struct sim_cost *cost)
 {
 	sim.t = t;
 	sim.cost = cost;
+	for (int i = HOURS; cost->prefill_tps > 0 && i < N_COLS; i++)
+		cols[i].wide = 0;	/* who asks what it saves is told */
 	sim.out = out_open("kv.sim/1", cols, N_COLS, POLICY);
 }
 
@@ -118,7 +121,7 @@ costs(union out_value v[N_COLS], const struct sim_run *run)
 }
 
 static int
-keep(const char *name, uint64_t capacity, double hit)
+keep(const char *name, uint64_t capacity, double hit, double hours)
 {
 	struct kept *more = realloc(sim.rows, (sim.n + 1) * sizeof(*more));
 
@@ -130,6 +133,7 @@ keep(const char *name, uint64_t capacity, double hit)
 	more->capacity = capacity;
 	more->size = (double)capacity * (double)sim.t->block_bytes;
 	more->hit = hit;
+	more->hours = hours;
 	return 0;
 }
 
@@ -167,7 +171,7 @@ sim_out_row(const struct sim_run *run)
 	v[ORDER].s = tail ? "tail" : "head";
 	costs(v, run);
 	out_row(sim.out, v);
-	if (keep(name, capacity, v[HIT].d) < 0)
+	if (keep(name, capacity, v[HIT].d, v[HOURS].d) < 0)
 		tool_warn("out of memory: no advice");
 }
 
@@ -175,6 +179,13 @@ static int
 smaller(const struct kept *a, const struct kept *b)
 {
 	return a->capacity < b->capacity || (a->capacity == b->capacity && a->hit > b->hit);
+}
+
+/* What a row is good for: GPU time that it saves, where that is known, or else hits. */
+static double
+good_for(const struct kept *k)
+{
+	return isnan(k->hours) ? k->hit : k->hours;
 }
 
 /* Which to run: the best policy at the largest size looked at, and the smallest size at
@@ -185,12 +196,14 @@ choose(const struct kept **top)
 	const struct kept *best = NULL, *enough;
 
 	for (size_t i = 0; i < sim.n; i++)
-		if (!best || sim.rows[i].hit > best->hit ||
-		    (sim.rows[i].hit >= best->hit && sim.rows[i].capacity < best->capacity))
+		if (!best || good_for(&sim.rows[i]) > good_for(best) ||
+		    (good_for(&sim.rows[i]) >= good_for(best) &&
+		    sim.rows[i].capacity < best->capacity))
 			best = &sim.rows[i];
 	enough = best;
 	for (size_t i = 0; best && i < sim.n; i++)
-		if (sim.rows[i].hit >= 0.9 * best->hit && smaller(&sim.rows[i], enough))
+		if (good_for(&sim.rows[i]) >= 0.9 * good_for(best) &&
+		    smaller(&sim.rows[i], enough))
 			enough = &sim.rows[i];
 	*top = best;
 	return enough;
@@ -207,10 +220,15 @@ advise(void)
 		return;
 	if (sim.t->block_bytes)
 		num_size_text(size, (uint64_t)pick->size);
-	snprintf(text, sizeof(text), "run %s with %" PRIu64 " blocks%s%s: %.4f of references hit, "
-		"%.0f %% of what an endless cache would (%.4f)%s", pick->policy, pick->capacity,
-		*size ? ", " : "", size, pick->hit, limit > 0 ? 100 * pick->hit / limit : 0, limit,
-		pick == top ? "" : "; more room adds less than a tenth");
+	if (pick->hours <= 0)
+		snprintf(text, sizeof(text), "run none of these: reading what hits takes longer "
+			"than computing it; faster tiers (rate=), or slower prefill, would pay");
+	else
+		snprintf(text, sizeof(text), "run %s with %" PRIu64 " blocks%s%s: "
+			"%.4f of references hit, %.0f %% of what an endless cache would "
+			"(%.4f)%s", pick->policy, pick->capacity, *size ? ", " : "", size,
+			pick->hit, limit > 0 ? 100 * pick->hit / limit : 0, limit,
+			pick == top ? "" : "; more room adds less than a tenth");
 	snprintf(members, sizeof(members), "\"advice\":\"%s\"", text);
 	out_summary("kvstat sim", members, 0);
 	if (!opts_common.json)
