@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "codec/codec.h"
 #include "copy.h"
 #include "flow/evict_lists.h"
 #include "metrics.h"
@@ -98,6 +99,7 @@ read_sync(const char *word)
 static void
 option(int c)
 {
+	struct codec codec;
 	struct err e;
 	int rc = 0;
 
@@ -122,7 +124,10 @@ option(int c)
 		break;
 	case LABEL: o.label.labels = opts_arg; o.relabel = 1; break;
 	case META: add_meta(opts_arg); break;
-	case COMPRESS: o.compress = opts_arg; break;
+	case COMPRESS:
+		rc = codec_parse(&codec, opts_arg, &e);
+		o.compress = opts_arg;
+		break;
 	case FSYNC: read_sync(opts_arg); break;
 	case DIRECT: o.store.flags |= STORE_DIRECT; break;
 	case SWEEP: o.sweep = 1; break;
@@ -230,42 +235,32 @@ run(const char *url, char **names, int n)
 	struct sink *to;
 	struct err e;
 
-	/* before a store is made for nothing */
-	if (n == 0 && tool_binary_in(opts_common.force, &e) < 0) {
-		tool_fail(&e);
+	from = inputs(names, n);	/* before a store is made for nothing */
+	if (!from)
 		return;
-	}
-	if (open_store(&p, url, &e) < 0) {
-		tool_fail(&e);
-		return;
-	}
-	if (o.how.bounded && evict_tenant_room(&o.how, &p, o.quota_file, o.label.tenant, &e) < 0) {
-		tool_fail(&e);
-		goto close_place;
-	}
+	if (open_store(&p, url, &e) < 0 || (o.how.bounded &&
+	    evict_tenant_room(&o.how, &p, o.quota_file, o.label.tenant, &e) < 0))
+		goto fail;
 	if (o.sweep && store_sweep(p.store, 600, opts_common.dry, NULL, NULL, &e) < 0)
 		tool_fail(&e);
 	if (!p.native)		/* other engines' bodies are plain */
 		o.compress = "none";
-	from = inputs(names, n);
-	if (!from)
-		goto close_place;
 	opts_common.jobs = copy_jobs(p.store, NULL, from);
+	if (sink_place(&to, &p, &o.how, &e) < 0)
+		goto fail;
 	list = steps();
-	if (sink_place(&to, &p, &o.how, &e) < 0) {
-		tool_fail(&e);
-		step_free(list);
-		from->ops->close(from);
-		goto close_place;
-	}
 	note_open(&p, url);
 	copy_run(from, to, list, o.keep_going, &r);
 	if (r.timed_out)
 		tool_mark(ERR_PARTIAL);
 	metrics_copy(&r);
 	summary(&r);
-close_place:
 	note_close(&p);
+	place_close(&p);
+	return;
+fail:
+	tool_fail(&e);
+	from->ops->close(from);
 	place_close(&p);
 }
 

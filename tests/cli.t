@@ -172,6 +172,12 @@ ok 'no standard output for a table' sh -c 'kvevict s -n --all --min-age 0 >&- 2>
 ok 'no standard error' sh -c 'kvget s 2>&- | cmp - t.kv'
 ok 'none of them' sh -c 'rm -rf new; kvput new t.kv <&- >&- 2>&- && kvstat verify -q new && kvget s -O whole.kv <&- >&- 2>&- && cmp whole.kv t.kv'
 
+nothing_made() {
+	status 2 kvput unmade nosuch.kv && status 2 kvput unmade s && status 2 kvput unmade gen:nosuch &&
+		status 2 kvput unmade gen:tiny --compress zstandard && [ ! -e unmade ]
+}
+ok 'a mistake makes no store'	nothing_made
+
 # terminals
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	ok 'a stream to a terminal is refused' sh -c "script -qec 'kvget s; echo status \$?' /dev/null </dev/null | grep -q 'status 2'"

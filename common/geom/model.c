@@ -213,6 +213,6 @@ geom_read(struct geom *out, char model[256], const char *spec, struct err *e)
 		return from_pairs(out, model, spec, e);
 	if (strchr(spec, '/') || (n > 5 && !strcmp(spec + n - 5, ".json")))
 		return from_file(out, model, spec, e);
-	return err_set(e, ERR_USAGE, "geometry '%s': no such model; give a config.json or "
-		"layers=N,heads=N,head_dim=N,dtype=bf16", spec);
+	return err_set(e, ERR_USAGE, "geometry '%s': no such model (kvurl(7) lists them); give a "
+		"config.json or layers=N,heads=N,head_dim=N,dtype=bf16", spec);
 }

@@ -258,6 +258,34 @@ empty_slowly(void *arg)
 	return (void *)all;
 }
 
+/* A file that cannot be spliced is copied; one that ends before is told of either way. */
+static void
+splicing(void **state)
+{
+	static const char *const files[] = { "/proc/self/exe", "/proc/self/cmdline" };
+	char want[16], got[16];
+	struct err e;
+	int fd, p[2];
+	ssize_t n;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	for (i = 0; i < 2; i++) {
+		fd = open(files[i], O_RDONLY);
+		n = pread(fd, want, 4, 1);
+		assert_int_equal(n, 4);
+		assert_int_equal(io_splice(p[1], fd, 1, 4, &e), 0);
+		assert_int_equal(read(p[0], got, sizeof(got)), 4);
+		assert_memory_equal(got, want, 4);
+		assert_int_equal(io_splice(p[1], fd, 1ull << 40, 1, &e), -1);
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		close(fd);
+	}
+	close(p[0]);
+	close(p[1]);
+}
+
 /* Somebody else who has the pipe too may make it non-blocking. */
 static void
 unblocked(void **state)
@@ -458,7 +486,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes), cmocka_unit_test(durations_and_rates),
 		cmocka_unit_test(uris), cmocka_unit_test(json), cmocka_unit_test(times),
-		cmocka_unit_test(severity), cmocka_unit_test(replacing), cmocka_unit_test(unblocked),
+		cmocka_unit_test(severity), cmocka_unit_test(replacing), cmocka_unit_test(unblocked), cmocka_unit_test(splicing),
 		cmocka_unit_test(parallel), cmocka_unit_test(threads_anywhere), cmocka_unit_test(pools), cmocka_unit_test(nearness),
 	};
 
