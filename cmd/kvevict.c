@@ -246,8 +246,6 @@ dry_run(struct evict_run *r)
 static void
 tell_doubts(const struct place *p, const struct evict *ev)
 {
-	if (*p->detected)
-		tool_note("%s: %s", store_url(p->store), p->detected);
 	if (ev->units.n && !ev->linked && !p->native)
 		tool_note("objects of %s do not tell their parents: order by time alone",
 			dialect_word(p->dialect));

@@ -18,7 +18,7 @@ for i in 1 2 3 4 5 6 7 8; do
 done
 rm "lm/org-SEP-m@2@1@$(hash_of 4)@bfloat16.data"
 kvevict lm --max-size 12624 -n >dry.txt 2>said
-ok 'says what it is' grep -q 'lmcache-fs' said
+is 'says what it is, once' "$(grep -c 'lmcache-fs: ' said)" 1
 ok 'and that parents are not known' grep -q 'by time alone' said
 ok 'evicts' sh -c 'kvevict -q lm --max-size 12624 >real.txt; cmp dry.txt real.txt'
 is 'the oldest two, both ranks' "$(find lm -type f | wc -l) $(cut -f 3 real.txt | tr '\n' ' ')" '11 000000000000 000000000000 '
