@@ -70,14 +70,29 @@ chunk_of(const struct dialect_ctx *x)
 	return x->o.chunk_tokens ? x->o.chunk_tokens : 256;
 }
 
+/* Forms whose engines store and read whole chunks alone (LMCache lmcache/v1/multiprocess/
+ * token_hasher.py; s3_connector.py, resp: the size must be the chunk's). */
+static int
+is_whole(const struct dialect *d)
+{
+	return d->body == BODY_RAW && (*d->suffix != '.' || !strcmp(d->family, "lmcache-mp"));
+}
+
 /* Tokens of a raw body; 0 with e set if size cannot be. */
 static uint64_t
-raw_tokens(const struct dialect_ctx *x, const struct geom *g, uint64_t size, struct err *e)
+raw_tokens(const struct dialect_ctx *x, const struct dialect *d, const struct geom *g,
+	uint64_t size, struct err *e)
 {
-	uint64_t row = geom_bytes(g, 1);
+	uint64_t row = geom_bytes(g, 1), tokens = row && size % row == 0 ? size / row : 0;
 
-	if (row && size && size % row == 0 && size / row <= chunk_of(x))
-		return size / row;
+	if (tokens && (tokens == chunk_of(x) || (tokens < chunk_of(x) && !is_whole(d))))
+		return tokens;
+	if (tokens && tokens < chunk_of(x)) {
+		err_set(e, ERR_CORRUPT, "%llu of %llu tokens: cut short, or cast by a serde; or "
+			"say chunk-tokens=%llu", (unsigned long long)tokens,
+			(unsigned long long)chunk_of(x), (unsigned long long)tokens);
+		return 0;
+	}
 	odd_size(g, chunk_of(x), size, e);
 	return 0;
 }
@@ -186,7 +201,7 @@ tensor_read(const struct dialect_ctx *x, struct dialect_part *p, struct dialect_
 		}
 		if (raw_geom(x, &h->key, &h->geom, e) < 0)
 			return -1;
-		h->tokens = raw_tokens(x, &h->geom, bytes, e);
+		h->tokens = raw_tokens(x, p->n.d, &h->geom, bytes, e);
 		if (!h->tokens)
 			return -1;
 	}
@@ -283,7 +298,7 @@ dialect_size_check(const struct dialect_ctx *x, const char *name, const struct d
 		size -= META_SIZE;
 	if (n->d->body == BODY_GDS)
 		size -= CHUNK_ALIGN;
-	return raw_tokens(x, &g, size, e) ? 0 : -1;
+	return raw_tokens(x, n->d, &g, size, e) ? 0 : -1;
 }
 
 /* ---- writing ---- */
@@ -438,7 +453,7 @@ shape_fits(const struct dialect *d, const struct chunk_head *h, struct err *e)
 		|| d->names == NAMES_OBJECT2))
 		return err_set(e, ERR_USAGE, "%s: names have no place for group %u", d->word,
 			h->key.group);
-	if (h->tokens != h->chunk_tokens && d->body == BODY_RAW && *d->suffix != '.')
+	if (h->tokens != h->chunk_tokens && is_whole(d))
 		return err_set(e, ERR_USAGE, "%s: %llu of %llu tokens: the engine takes whole "
 			"chunks only", d->word, (unsigned long long)h->tokens,
 			(unsigned long long)h->chunk_tokens);

@@ -374,7 +374,8 @@ broken_bodies(void **state)
 	put_le32(body + 4, 1);
 	put_le32(body + 8, 2);
 	assert_int_equal(read_one("lmcache", &o, name, body, 28 + 65536, &c, &e), -1);
-	/* raw: no geometry, a remainder, an encrypted frame */
+	/* raw: no geometry, an encrypted frame; half a chunk where the engine has whole ones, which
+	 * is a cast body or a lost half, and where it has others */
 	assert_int_equal(read_one("lmcache-mp", NULL, "m@0x01000100@0@" HASH32 ".data", body,
 		65536, &c, &e), -1);
 	assert_int_equal(e.kind, ERR_USAGE);
@@ -383,7 +384,17 @@ broken_bodies(void **state)
 		65536 + 29, &c, &e), -1);
 	assert_non_null(strstr(e.text, "encrypt"));
 	assert_int_equal(read_one("lmcache-mp", &o, "m@0x01000100@0@" HASH32 ".data", body,
+		32768, &c, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	assert_non_null(strstr(e.text, "chunk-tokens=128"));
+	o.chunk_tokens = 128;
+	assert_int_equal(read_one("lmcache-mp", &o, "m@0x01000100@0@" HASH32 ".data", body,
 		32768, &c, &e), 0);
+	assert_int_equal(c.head.tokens, 128);
+	chunk_free(&c, pool);
+	o.chunk_tokens = 0;
+	assert_int_equal(read_one("lmcache-fs-raw", &o, "m@1@0@ab12@bfloat16.data", body, 32768, &c,
+		&e), 0);
 	assert_int_equal(c.head.tokens, 128);
 	chunk_free(&c, pool);
 }
