@@ -51,6 +51,7 @@ $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c -o $@ $<
 
+$(O)/unit/lib: LDFLAGS += -rdynamic
 $(O)/unit/%: $(O)/tests/unit/%.o $(O)/libkv.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -o $@ $^ $(LDLIBS_ALL) -lcmocka

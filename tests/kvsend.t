@@ -425,6 +425,12 @@ sender=$!
 sleep 0.3
 kill -9 "$sender"
 ok 'a sender that is killed: the receiver says 5'	status 5 ended
+recv --into "$tmp/q"
+sleep 9 | sh -c 'echo $$ >"$2"; exec kvsend -q "$1"' sh "$addr" "$tmp/sender" &
+sleep 0.5
+kill -TERM "$(cat "$tmp/sender")"
+ok 'one that is ended as it waits for its input: 5 too'	status 5 ended
+is 'and why' "$(grep -c ': the other end: .*stopped by a signal$' "$tmp/err")" 1
 recv --serve
 kill -TERM "$pid"
 ok 'TERM ends --serve by the signal'	status 143 ended

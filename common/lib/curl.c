@@ -32,7 +32,7 @@ FIXED(LIB_JUMP)
 
 /* Every third argument of these two is one machine word. */
 #define JUMP(name, what) \
-	CURLcode \
+	LIB_HIDDEN CURLcode \
 	name(CURL *h, what w, ...) \
 	{ \
 		va_list ap; \

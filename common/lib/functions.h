@@ -6,12 +6,15 @@
 /*
  * For the files of this room, one a library. FUNCTIONS(F) lists what we use of it, each as
  * F(type, name, parameters, arguments). LIB() makes a table of pointers of it,
- * FUNCTIONS(LIB_JUMP) the functions themselves, which jump to where the table says.
+ * FUNCTIONS(LIB_JUMP) the functions themselves, which jump to where the table says. Other
+ * libraries, which call the same functions, must not find ours: they are hidden, even where a
+ * program's symbols are exported.
  */
+#define LIB_HIDDEN __attribute__((visibility("hidden")))
 #define LIB_POINTER(type, name, params, args) __typeof__(name) *name;
 #define LIB_NAME(type, name, params, args) LIB_SYMBOL(api, name, #name),
 #define LIB_JUMP(type, name, params, args) \
-	type name params { return api.name ? api.name args : (type)0; }
+	LIB_HIDDEN type name params { return api.name ? api.name args : (type)0; }
 
 struct lib {
 	const char *name;

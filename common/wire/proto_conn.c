@@ -61,5 +61,7 @@ wire_verdict_err(const struct wire_verdict *v, struct err *e)
 {
 	enum err_kind kind = v->kind ? (enum err_kind)v->kind : ERR_FAILED;
 
+	if (kind == ERR_STOPPED)	/* it was, and not we */
+		return err_set(e, ERR_TEMP, "the other end: %s", v->text);
 	return err_set(e, kind, "%s", *v->text ? v->text : "no reason given");
 }
