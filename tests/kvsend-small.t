@@ -112,6 +112,16 @@ await "$tmp/port"
 kvsend "$(cat "$tmp/port")" "$tmp/large.kv" 2>"$tmp/sent"
 ok 'a receiver that shares no memory'	ended
 ok 'without a word of that'	sh -c "! grep -q shm '$tmp/sent'"
+if $nobody kvsend --version >/dev/null 2>&1; then
+	rm -f "$tmp/port"
+	rogue recv "$tmp/port" foreign &
+	pid=$!
+	await "$tmp/port"
+	$nobody kvsend "$(cat "$tmp/port")" <"$tmp/large.kv" 2>"$tmp/sent"
+	ok 'root shares none with another user'	ended
+else
+	skip 'nobody cannot run it'
+fi
 rm -f "$tmp/port"
 rogue recv "$tmp/port" loses_lane &
 pid=$!

@@ -220,7 +220,6 @@ ended
 recv --into "$tmp/near"
 ok 'so is UCX_TLS without sm'	sh -c "UCX_TLS=^sm kvsend '${addr#tcp://}' '$tmp/s.kv' 2>&1 | grep -q ': tcp, '"
 ended
-nobody="setpriv --reuid 65534 --clear-groups env XDG_CONFIG_HOME=/nowhere XDG_STATE_HOME=/nowhere"
 if $nobody kvsend --version >/dev/null 2>&1; then
 	rm -rf "$tmp/near"
 	recv --into "$tmp/near"

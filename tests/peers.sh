@@ -1,11 +1,13 @@
 # shellcheck shell=sh
 # Receivers in the background, for tests that source lib.sh before. They are gone at the end.
-# $recv_at: where they listen, $recv_in: a command that runs them (ip netns exec ...).
+# $recv_at: where they listen, $recv_in: a command that runs them (ip netns exec ...); $nobody runs
+# one as another user.
 # shellcheck disable=SC2034,SC2086,SC2154
 
 recv_at=127.0.0.1:0
 recv_in=''
 pids=''
+nobody="setpriv --reuid 65534 --clear-groups env XDG_CONFIG_HOME=/nowhere XDG_STATE_HOME=/nowhere"
 at_exit='for p in $pids; do kill "$p" 2>/dev/null; done'
 
 # await FILE: until there is something in it

@@ -374,6 +374,8 @@ socket_shut(struct fabric *base)
 	for (i = 0; i < base->opts.lanes; i++)
 		if (f->lane[i].c)
 			conn_shut(f->lane[i].c);
+	if (f->door >= 0)
+		(void)shutdown(f->door, SHUT_RDWR);	/* wakes who waits there */
 	pthread_cond_broadcast(&f->change);
 	pthread_mutex_unlock(&f->lock);
 }

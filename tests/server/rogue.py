@@ -17,6 +17,7 @@ import sys
 import time
 
 LANES = 2
+AWAY = ("elsewhere", "foreign")
 NOW = (14,)             # skipped while waiting for a message: pings
 LATE = (14, 7, 8, 9)    # whatever a sink says about chunks, too
 
@@ -34,7 +35,7 @@ def verdict(t, i, state):
 
 
 def hello(flags):
-    head = struct.pack("<IIIIQ", flags, 3 if what == "elsewhere" else 1, LANES, 16, 1 << 30)
+    head = struct.pack("<IIIIQ", flags, 3 if what in AWAY else 1, LANES, 16, 1 << 30)
     return b"KVWIRE\x01\n" + msg(1, head + bytes(16) + text("rogue"))
 
 
@@ -299,9 +300,14 @@ def meet_source(portfile):
     s.sendall(hello(16))
     t, b = hear()
     assert t == 3
-    if what == "elsewhere":     # shared memory is tried, where nobody is
+    if what in AWAY:            # shared memory is tried, where nobody is, or another user
         assert b[0] == 1, b
-        s.sendall(msg(4, b"t" * 32))
+        name = os.urandom(16)
+        other = socket.socket(socket.AF_UNIX)
+        if what == "foreign":
+            other.bind(b"\0kvtools-" + name.hex().encode())
+            other.listen(9)
+        s.sendall(msg(4, b"t" * 16 + name))
         t, b = hear()
         assert t == 5 and b[4] == 0, b
         s.sendall(verdict(5, 0, 0))
@@ -353,6 +359,9 @@ def loses_lane():
 
 def elsewhere():
     taken()
+
+
+foreign = elsewhere
 
 
 def loses_none():
