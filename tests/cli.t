@@ -78,7 +78,7 @@ says() { what=$1; shift; refused "$@" && grep -q -e "$what" err; }
 ok 'the letter that is wrong is named' says "'-Z'" kvget -qZ s
 ok 'wherever it stands' says "'-Z'" kvget -Zq s
 ok 'an argument too many' says 'takes no argument' kvget --quiet=1 s
-ok 'half a word that fits two' says 'ambiguous: --max-duration' kvget --m 1 s
+ok 'half a word that fits two' says 'ambiguous: --metrics-file, --multipart-size' kvget --m 1 s
 ok 'what is near is offered: options' says '--compress?' kvget --compess none s
 ok 'verbs' says 'verify?' kvstat verfy s
 ok 'stores' says "'redis:' meant" kvget reds://h

@@ -63,7 +63,7 @@ is 'of uploads'		"$(grep -c '^POST .*?uploads= 200 COLD aws:kms k/1$' log)" 2
 is 'of no part'		"$(grep -c '^PUT .*partNumber=[0-9]*&uploadId=[^ ]* 200$' log)" 14
 is 'of nothing else'	"$(grep -c COLD log)" 12
 : >log
-KVTOOLS_SSE=AES256 kvput -q s3://bucket/sse s
+kvput -q --sse AES256 s3://bucket/sse s
 is 'encryption alone'	"$(grep -c '^PUT .*safetensors 200 AES256$' log)" 10
 
 # stopped within the parts of an upload: it is taken back, though the connections are gone
