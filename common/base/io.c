@@ -111,7 +111,7 @@ io_writev(int fd, const struct iovec *iov, int n, struct err *e)
 			iov++, n--, skip = 0;
 			continue;
 		}
-		slot = stop_wait();
+		slot = pieces ? -1 : stop_wait();	/* files do not wait */
 		if (skip || pieces)
 			put = write(fd, (char *)iov->iov_base + skip,
 				pieces && piece < left ? piece : left);
