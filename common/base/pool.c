@@ -9,7 +9,7 @@
 
 #define ALIGN 4096
 #define HUGE_PAGE ((size_t)2 << 20)
-#define IDLE_MAX 64
+#define IDLE_MAX 512
 
 struct waiter {
 	uint64_t ticket;
@@ -84,7 +84,7 @@ allocate(struct block *out, size_t cap, struct err *e)
 	return 0;
 }
 
-/* A new or idle block of cap bytes; the lock is held. */
+/* A block of cap bytes, the idle one that was used last if it fits; the lock is held. */
 static int
 take(struct pool *p, size_t cap, struct block *out, struct err *e)
 {
@@ -95,7 +95,7 @@ take(struct pool *p, size_t cap, struct block *out, struct err *e)
 	cap = (cap + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	if (cap == 0)
 		cap = ALIGN;
-	for (i = 0; i < p->n_idle; i++)
+	for (i = p->n_idle - 1; i >= 0 && (best < 0 || p->idle[best].cap > cap); i--)
 		if (p->idle[i].cap >= cap && p->idle[i].cap / 4 <= cap &&
 		    (best < 0 || p->idle[i].cap < p->idle[best].cap))
 			best = i;
@@ -157,6 +157,19 @@ pool_get(struct pool *p, uint64_t ticket, size_t cap, struct block *out, struct 
 		rc = take(p, cap, out, e);
 	}
 	pthread_cond_broadcast(&p->change);
+	pthread_mutex_unlock(&p->lock);
+	return rc;
+}
+
+int
+pool_try(struct pool *p, uint64_t ticket, size_t cap, struct block *out, struct err *e)
+{
+	int rc = 0;
+
+	memset(out, 0, sizeof(*out));
+	pthread_mutex_lock(&p->lock);
+	if (!p->why && my_turn(p, ticket, cap))
+		rc = take(p, cap, out, e) < 0 ? -1 : 1;
 	pthread_mutex_unlock(&p->lock);
 	return rc;
 }

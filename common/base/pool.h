@@ -29,6 +29,8 @@ void pool_close(struct pool *p);	/* all blocks must be back */
 /* A block of at least cap bytes, len 0. Waits; -1 on ERR_STOPPED, on pool_abort()
  * or without memory. Tickets are the caller's, growing from 0. */
 int pool_get(struct pool *p, uint64_t ticket, size_t cap, struct block *out, struct err *e);
+/* The same, but 1: there it is, 0: it would have to wait. */
+int pool_try(struct pool *p, uint64_t ticket, size_t cap, struct block *out, struct err *e);
 /* Make b at least cap bytes, keeping its len bytes; does not wait (counts over the
  * bound if it must, so that the holder of a block can always finish). */
 int pool_grow(struct pool *p, struct block *b, size_t cap, struct err *e);

@@ -51,7 +51,7 @@ struct wire_hello {
 	uint32_t flags;
 	uint32_t transports;	/* 1 << enum transport */
 	uint32_t lanes;		/* as many as this end likes */
-	uint32_t window;	/* sink: offers not settled at once */
+	uint32_t window;	/* sink: offers open at most; source: chunks worked on at once */
 	uint64_t chunk_max;	/* sink: largest chunk it takes */
 	unsigned char run[16];	/* source: the same after a reconnect */
 	char host[64];		/* for messages */

@@ -14,6 +14,14 @@ in_xfer(struct in *s, uint32_t id)
 	return id - s->base < s->next - s->base && x->state != XFER_FREE ? x : NULL;
 }
 
+/* Waking the planner for each chunk costs more than a small one does. */
+static void
+call_planner(struct in *s)
+{
+	if ((s->low && s->due <= s->low) || (s->ended && s->base == s->next))
+		fate_wake(&s->fate, FATE_TALK);
+}
+
 void
 in_release(struct in *s, uint32_t id)
 {
@@ -21,6 +29,8 @@ in_release(struct in *s, uint32_t id)
 
 	if (x->mem.p)
 		s->granted -= x->offer->size;
+	if (x->state == XFER_GRANTED)
+		s->due -= x->offer->size;
 	pool_put(s->opts->pool, &x->mem);
 	digest_xxh3_free(x->sum);
 	free(x->offer);
@@ -29,7 +39,7 @@ in_release(struct in *s, uint32_t id)
 	while (s->base != s->next && s->x[s->base % WIRE_WINDOW].state == XFER_FREE)
 		s->base++;
 	s->last_move = clock_mono();
-	fate_wake(&s->fate, FATE_TALK);
+	call_planner(s);
 	if (s->k->ordered)
 		fate_wake(&s->fate, FATE_LANES);
 }
@@ -40,6 +50,20 @@ in_moved(struct in *s)
 	s->last_data = s->last_move = clock_mono();
 	if (s->first_data <= 0)
 		s->first_data = s->last_data;
+}
+
+void
+in_complete(struct in *s, struct xfer *x)
+{
+	double took = x->asked > 0 ? s->last_data - x->asked : 0;
+	uint64_t size = x->offer->size;
+
+	x->state = XFER_COMPLETE;
+	s->due -= size;
+	s->came += size;
+	if (took > 0 && (double)(s->came - x->came) / took > s->rate)
+		s->rate = (double)(s->came - x->came) / took;
+	call_planner(s);
 }
 
 /* Numbers and names from a stranger: what cannot be a chunk is not even considered. */

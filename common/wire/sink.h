@@ -28,6 +28,8 @@ struct xfer {
 	unsigned lost;		/* lane that was to bring it, from 1 on: it comes anew */
 	int along;		/* came with its offer: nothing was granted */
 	int scattered;		/* out of order: summed when complete */
+	double asked;		/* when it was granted; 0: not for the first time */
+	uint64_t came;		/* bytes that had come by then */
 };
 
 struct in_lane {
@@ -52,6 +54,11 @@ struct in {
 	unsigned open;		/* offers not released */
 	unsigned leaving;	/* of these: the source may know already that they are settled */
 	uint64_t granted;	/* bytes */
+	uint64_t due;		/* of these still to come */
+	uint64_t low;		/* the planner waits until no more is due; 0: it does not */
+	uint64_t came;		/* bytes of whole chunks */
+	double delay;		/* s from a grant to its first byte, the least; 0: none came */
+	double rate;		/* bytes/s, the highest */
 	int ended;
 	struct err ended_why;
 	unsigned losing;	/* lanes whose loss is being told */
@@ -69,6 +76,8 @@ struct xfer *in_xfer(struct in *s, uint32_t id);
 void in_release(struct in *s, uint32_t id);
 /* Bytes came. */
 void in_moved(struct in *s);
+/* All of a chunk; then somebody may store it. */
+void in_complete(struct in *s, struct xfer *x);
 
 /* Lock held: a granted chunk that nobody writes any more is to come from its beginning. */
 void in_anew(struct in *s, struct xfer *x);

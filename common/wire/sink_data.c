@@ -10,6 +10,15 @@
 
 /* ---- the lanes: bytes into place, summed while they are in the cache ---- */
 
+static void
+in_first(struct in *s, const struct xfer *x)
+{
+	double delay = x->asked > 0 ? clock_mono() - x->asked : 0;
+
+	if (delay > 0 && (s->delay <= 0 || delay < s->delay))
+		s->delay = delay;
+}
+
 static unsigned char *
 place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 {
@@ -28,6 +37,8 @@ place(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 	    len > x->offer->size - x->placed)
 		err_set(e, ERR_CORRUPT, "data for chunk %u beyond its end", id);
 	else {
+		if (!x->placed)
+			in_first(s, x);
 		x->placed += len;
 		x->shared |= x->lane && x->lane != lane + 1;
 		x->lane = x->lane ? x->lane : lane + 1;
@@ -63,6 +74,7 @@ arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 	struct in *s = l->in;
 	struct xfer *x = &s->x[id % WIRE_WINDOW];
 	uint64_t from;
+	int whole;
 
 	(void)e;
 	pthread_mutex_lock(&s->fate.lock);
@@ -73,11 +85,12 @@ arrived(void *ctx, uint32_t id, uint64_t off, size_t len, struct err *e)
 	pthread_mutex_lock(&s->fate.lock);
 	in_moved(s);
 	x->got += len;
-	if (x->got == x->offer->size) {
-		x->state = XFER_COMPLETE;
-		fate_wake(&s->fate, FATE_LANES);
-	}
+	whole = x->got == x->offer->size;
+	if (whole)
+		in_complete(s, x);
 	pthread_mutex_unlock(&s->fate.lock);
+	if (whole)	/* now, as who is woken takes the lock */
+		fate_wake(&s->fate, FATE_LANES);
 	return 0;
 }
 

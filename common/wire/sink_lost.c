@@ -12,6 +12,9 @@ in_anew(struct in *s, struct xfer *x)
 	x->summed = x->offer->region;
 	x->shared = x->scattered = 0;
 	x->along = 0;
+	x->asked = 0;
+	if (x->state != XFER_GRANTED)
+		s->due += x->offer->size;
 	digest_xxh3_begin(x->sum);
 	x->state = XFER_GRANTED;
 	s->run->totals.again++;

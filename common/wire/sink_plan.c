@@ -30,13 +30,80 @@ send_totals(struct in *s, struct buf *b, struct err *e)
 	return wire_send(s->link.c, b, e);
 }
 
-/* Memory for one chunk, told to the source. */
+#define DUE_MIN ((uint64_t)4 << 20)
+
+/* So much may be on its way, when chunks have this size: twice what fits into the way at the
+ * highest rate and the least delay that were seen, so that a higher one would show, and no less
+ * than keeps all lanes and the source busy. More would only take memory; what is used again soon
+ * is in the cache, touched and registered. At *low it is time for more. Lock held. */
+static uint64_t
+due_limit(const struct in *s, uint64_t size, uint64_t *low)
+{
+	uint64_t limit = (uint64_t)(2 * s->rate * s->delay), busy;
+	uint32_t lanes = fabric_lanes(s->link.f), chunks = s->link.peer.window;
+
+	busy = (chunks > lanes ? chunks : lanes) * size;
+	if (limit < DUE_MIN)
+		limit = DUE_MIN;
+	if (limit < busy + size)
+		limit = busy + size;
+	*low = limit / 2 > busy ? limit / 2 : busy;
+	return limit;
+}
+
+/* Is there to be no more on its way now, and until when? Lock held. */
+static int
+enough_due(struct in *s, uint64_t size)
+{
+	uint64_t most = s->opts->peer_max;
+
+	if (s->due >= due_limit(s, size, &s->low))
+		return 1;
+	s->low = most && s->granted >= most ? UINT64_MAX : 0;
+	return s->low != 0;
+}
+
+/* Wait until a chunk of this size may be granted; what is in b is not to wait with us. */
+static int
+await_turn(struct in *s, uint64_t size, struct buf *b, struct err *e)
+{
+	struct wire_fate *f = &s->fate;
+	int wait, rc;
+
+	pthread_mutex_lock(&f->lock);
+	wait = !f->failed && enough_due(s, size);
+	s->low = 0;
+	pthread_mutex_unlock(&f->lock);
+	if (wait && b->len && wire_send(s->link.c, b, e) < 0)
+		return -1;
+	pthread_mutex_lock(&f->lock);
+	while (!f->failed && enough_due(s, size))
+		fate_wait(f, FATE_TALK);
+	s->low = 0;
+	rc = f->failed ? -1 : 0;
+	pthread_mutex_unlock(&f->lock);
+	return rc;
+}
+
+static int
+take_memory(struct in *s, size_t size, struct block *mem, struct buf *b, struct err *e)
+{
+	uint64_t ticket = atomic_fetch_add(&tickets, 1);
+	int rc = pool_try(s->opts->pool, ticket, size, mem, e);
+
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (b->len && wire_send(s->link.c, b, e) < 0)
+		return -1;
+	return pool_get(s->opts->pool, ticket, size, mem, e);
+}
+
+/* Memory for one chunk; the source is told by b. */
 static int
 grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
 {
 	struct xfer *x = &s->x[id % WIRE_WINDOW];
-	struct wire_fate *f = &s->fate;
-	uint64_t most = s->opts->peer_max, size = x->offer->size;
+	size_t size = (size_t)x->offer->size;
 	struct digest_xxh3 *sum = digest_xxh3_new(e);
 	struct buf text = { 0 };
 	struct block mem;
@@ -44,32 +111,28 @@ grant(struct in *s, uint32_t id, struct buf *b, struct err *e)
 
 	if (!sum)
 		return -1;
-	pthread_mutex_lock(&f->lock);
-	while (!f->failed && most && s->granted >= most)
-		fate_wait(f, FATE_TALK);
-	rc = f->failed;
-	pthread_mutex_unlock(&f->lock);
-	if (rc || pool_get(s->opts->pool, atomic_fetch_add(&tickets, 1), (size_t)size, &mem,
-	    e) < 0) {
+	if (await_turn(s, size, b, e) < 0 || take_memory(s, size, &mem, b, e) < 0) {
 		digest_xxh3_free(sum);
 		return -1;
 	}
-	mem.len = (size_t)size;
-	rc = fabric_grant(s->link.f, id, &mem, (size_t)size, &text, e);
+	mem.len = size;
+	rc = fabric_grant(s->link.f, id, &mem, size, &text, e);
 	if (rc < 0)
-		fate_unfit(f, s->opts->transports, e);
-	pthread_mutex_lock(&f->lock);
+		fate_unfit(&s->fate, s->opts->transports, e);
+	pthread_mutex_lock(&s->fate.lock);
 	x->sum = sum;
 	x->summed = x->offer->region;
 	x->mem = mem;
 	x->state = XFER_GRANTED;
+	x->came = s->came;
 	s->granted += size;
-	s->last_move = clock_mono();
-	pthread_mutex_unlock(&f->lock);
+	s->due += size;
+	s->last_move = x->asked = clock_mono();
+	pthread_mutex_unlock(&s->fate.lock);
 	if (rc == 0)
 		wire_put_grant(b, id, text.p, text.len);
 	buf_free(&text);
-	return rc < 0 ? -1 : wire_send(s->link.c, b, e);
+	return rc;
 }
 
 /* What came with its offer is here; that it is wanted the verdict will tell. */
@@ -117,7 +180,7 @@ answer(struct in *s, uint32_t first, uint32_t n, struct buf *b, struct err *e)
 	for (i = 0; i < n; i++)
 		if (want[i] && grant(s, first + i, b, e) < 0)
 			return -1;
-	return 0;
+	return b->len ? wire_send(s->link.c, b, e) : 0;
 }
 
 void *

@@ -86,7 +86,8 @@ release(struct out *o, uint32_t id)
 	t->state = SLOT_FREE;
 	while (o->base != o->next && o->slot[o->base % WIRE_WINDOW].state == SLOT_FREE)
 		o->base++;
-	fate_wake(&o->fate, FATE_TALK);
+	if (o->waiting)
+		fate_wake(&o->fate, FATE_TALK);
 }
 
 void
@@ -156,8 +157,10 @@ room(struct out *o, int wait)
 	int rc;
 
 	pthread_mutex_lock(&o->fate.lock);
+	o->waiting++;
 	while (!o->fate.failed && o->next - o->base >= o->link.peer.window && wait)
 		fate_wait(&o->fate, FATE_TALK);
+	o->waiting--;
 	rc = o->fate.failed ? -1 : o->next - o->base < o->link.peer.window;
 	pthread_mutex_unlock(&o->fate.lock);
 	return rc;
@@ -349,10 +352,18 @@ run_session(struct out *o, struct err *e)
 	return rc;
 }
 
+static uint32_t
+at_once(const struct wire_source *s)
+{
+	if (s->opts->layers)
+		return SOURCE_GROUP;
+	return s->feed.load && s->opts->jobs ? s->opts->jobs : 1;
+}
+
 int
 wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, struct err *e)
 {
-	struct wire_hello hello = { .flags = WIRE_SOURCE | WIRE_MOVES, .window = WIRE_WINDOW };
+	struct wire_hello hello = { .flags = WIRE_SOURCE | WIRE_MOVES, .window = at_once(s) };
 	struct out *o = calloc(1, sizeof(*o));
 	int rc = -1;
 

@@ -5,6 +5,8 @@
 
 /* For the files of the source's side alone. */
 
+#define SOURCE_GROUP 16		/* chunks whose layers go out together */
+
 enum slot_state {
 	SLOT_FREE,
 	SLOT_OFFERED,
@@ -51,6 +53,7 @@ struct out {
 	struct queue load, send;
 	int ended;		/* the feed has no more */
 	int wanted;		/* what the sink answered last was */
+	unsigned waiting;	/* threads, for chunks to be released */
 	int over;		/* the totals came: threads go home */
 	double pace;		/* when the next bytes may leave, if there is a limit */
 	struct worker lanes[FABRIC_LANES];

@@ -121,8 +121,10 @@ hear_totals(struct out *o, const struct wire_msg *m, struct err *e)
 		if (!o->ended || out_slot(o, id))
 			return err_set(e, ERR_CORRUPT, "totals before the end");
 	/* A lane may still be on its way back from the last chunk. */
+	o->waiting++;
 	while (o->base != o->next && !o->fate.failed)
 		fate_wait(&o->fate, FATE_TALK);
+	o->waiting--;
 	if (wire_get_totals(&o->s->totals, m, e) < 0)
 		return -1;
 	if (o->s->totals.fallbacks < o->link.fallbacks)	/* what this host lacks only it knows */

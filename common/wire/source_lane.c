@@ -4,8 +4,6 @@
 #include "base/io.h"
 #include "wire/source.h"
 
-#define GROUP 16	/* chunks whose layers go out together */
-
 void
 source_queue_push(struct queue *q, uint32_t id)
 {
@@ -173,7 +171,7 @@ group(struct out *o, uint32_t *ids)
 	unsigned n = 1;
 
 	pthread_mutex_lock(&o->fate.lock);
-	while (n < GROUP && o->send.n) {
+	while (n < SOURCE_GROUP && o->send.n) {
 		ids[n] = source_queue_pop(&o->send);
 		o->slot[ids[n++] % WIRE_WINDOW].busy++;
 	}
@@ -304,7 +302,7 @@ sender(void *arg)
 {
 	struct worker *w = arg;
 	struct out *o = w->o;
-	uint32_t ids[GROUP];
+	uint32_t ids[SOURCE_GROUP];
 	struct err e;
 	int rc;
 
