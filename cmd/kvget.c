@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/num.h"
@@ -24,7 +25,7 @@
 
 enum { CHAIN = OPT_FIRST, TOKENS, ALGO, CHUNK_TOKENS, LIMIT, SORT, COMPRESS, OUT_FILE, FILL,
 	KEEP_GOING, DIRECT, GEOMETRY, TAIL, EXPORT, TO_TP, TO_DTYPE, TO_SCALE, TO_LAYOUT, RENAME,
-	FROM, MAX_TIME };
+	FROM, MAX_TIME, ACCESS_LOG };
 
 static const struct opt options[] = {
 	{ 'O', "output-file", "FILE", "the stream into this file, which appears when whole",
@@ -39,6 +40,8 @@ static const struct opt options[] = {
 		"chain newest oldest size hits" },
 	{ FROM, "from", "STORE", "look here; again for lower tiers, in order", "DIR" },
 	{ MAX_TIME, "max-time", "TIME", "give up as a miss (status 1) after this time", NULL },
+	{ ACCESS_LOG, "access-log", "FILE", "append what --tokens or --chain referred to, for "
+		"kvstat sim", "FILE" },
 	{ COMPRESS, "compress", "CODEC", "recode: none, zstd[:N], planes+zstd[:N] or auto",
 		"none zstd planes+zstd auto" },
 	{ TO_TP, "to-tp", "N", "of so many tensor-parallel ranks, cut from those that are there",
@@ -80,7 +83,7 @@ static struct {
 	struct select sel;
 	struct pick pick;
 	struct store_opts store;
-	const char *compress, *file, *fill, *geometry, *export, *rename, *layout;
+	const char *compress, *file, *fill, *geometry, *export, *rename, *layout, *access_log;
 	uint64_t to_tp;
 	enum dtype to_dtype;
 	double to_scale;
@@ -127,6 +130,7 @@ option(int c)
 		rc = num_duration(&o.max_time_s, opts_arg, "--max-time", &e);
 		opts_common.max_duration = o.max_time_s;
 		break;
+	case ACCESS_LOG: o.access_log = opts_arg; break;
 	case KEEP_GOING: o.keep_going = 1; break;
 	case DIRECT: o.store.flags |= STORE_DIRECT; break;
 	case GEOMETRY: o.geometry = copy_import.geometry = opts_arg; break;
@@ -347,8 +351,8 @@ open_source(int filter, struct place *tiers, size_t *n, struct picked *picked,
 		opts_bad("--chain, --limit and --sort need a store, not a stream");
 	if (filter)
 		from = copy_source(o.from[0]);
-	else if (pick_open_tiers(tiers, n, o.from, o.n_from, o.fill, &o.store, o.geometry,
-	    &e) < 0 ||
+	else if (pick_keys(picked, &o.pick, &e) < 0 ||
+	    pick_open_tiers(tiers, n, o.from, o.n_from, o.fill, &o.store, o.geometry, &e) < 0 ||
 	    pick_chunks(picked, tiers, *n, &o.sel, &o.pick, &e) < 0 ||
 	    source_place(&from, tiers, &picked->cat, picked->order, picked->n, fallen, &e) < 0)
 		failed(&e);
@@ -357,12 +361,37 @@ open_source(int filter, struct place *tiers, size_t *n, struct picked *picked,
 	return from;
 }
 
+/* What has been done, in words and figures. */
+static void
+tell(const struct copy_result *r)
+{
+	metrics_copy(r);
+	summary(r);
+	tell_loss();
+	if (r->fallen)
+		tool_note("%" PRIu64 " chunk%s came from a lower tier: damaged or out of reach "
+			"above", r->fallen, r->fallen == 1 ? "" : "s");
+}
+
+/* A prompt or chain is a request, whatever came of it; a copy is none. */
+static void
+log_request(struct access *a, const struct picked *p)
+{
+	if (!o.access_log)
+		return;
+	if (p->n_keys || p->n_tokens)
+		access_write(a, o.access_log, p, o.pick.chunk_tokens);
+	else if (tool_mark(ERR_NONE) == ERR_NONE)
+		tool_note("--access-log: a copy is no request; --tokens or --chain of a store is");
+}
+
 static void
 run(void)
 {
 	static struct place tiers[PICK_TIERS];
 	struct place fill = { 0 };
 	struct picked picked = { 0 };
+	struct access access = { 0 };
 	struct source *from;
 	struct flow_step *list;
 	_Atomic uint64_t fallen = 0;
@@ -397,6 +426,8 @@ run(void)
 	list = steps(filter, foreign);
 	from->lend = !list && !o.fill && !o.export && !(o.store.flags & STORE_DIRECT) &&
 		io_is_pipe(fd);
+	if (o.access_log && picked.n_keys)
+		list = access_watch(&access, &picked, list);
 	copy_run(from, to, list, o.keep_going || (o.fill && !o.file), &r);
 	stop_at(0);
 	if (filter && o.sel.n_prefixes && r.stats.in == r.stats.dropped && !r.failed) {
@@ -409,14 +440,10 @@ run(void)
 	mark(&r.stats, r.timed_out);
 	if (fd != STDOUT_FILENO)
 		close_file(fd);
-	metrics_copy(&r);
-	summary(&r);
-	tell_loss();
-	if (fallen)
-		tool_note("%" PRIu64 " chunk%s came from a lower tier: damaged or out of reach "
-			"above", fallen, fallen == 1 ? "" : "s");
+	tell(&r);
 done:
 	stop_at(0);
+	log_request(&access, &picked);
 	pick_free(&picked);
 	while (n > 0) {
 		note_close(&tiers[--n]);
@@ -443,6 +470,8 @@ main(int argc, char **argv)
 	if (!o.n_from)
 		o.from[o.n_from++] = argv[optind++];
 	select_names(&o.sel, argv + optind, argc - optind);
+	if (opts_common.dry)
+		o.access_log = NULL;
 	start_clock();
 	run();
 	return tool_end();

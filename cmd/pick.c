@@ -221,6 +221,26 @@ only(const struct catalog *c, const char *prefix)
 	return SIZE_MAX;
 }
 
+/* The chunks of a chain, of which first is missing if it has a length. */
+static int
+chain_keys(struct picked *out, const struct key_hash *first, struct err *e)
+{
+	size_t i;
+
+	out->keys = calloc(out->n + 1, sizeof(*out->keys));
+	if (!out->keys)
+		return err_set(e, ERR_FAILED, "out of memory");
+	if (first->len)
+		out->keys[out->n_keys++] = *first;
+	for (i = 0; i < out->n; i++) {
+		const struct key_hash *h = &out->cat.rows[out->order[i]].hash;
+
+		if (!out->n_keys || key_hash_cmp(&out->keys[out->n_keys - 1], h) != 0)
+			out->keys[out->n_keys++] = *h;
+	}
+	return 0;
+}
+
 static int
 pick_chain(struct picked *out, struct place *p, const struct pick *how, struct err *e)
 {
@@ -232,8 +252,10 @@ pick_chain(struct picked *out, struct place *p, const struct pick *how, struct e
 	if (key_prefix_check(how->chain, e) < 0)
 		return -1;
 	head = only(&out->cat, how->chain);
-	if (head == SIZE_MAX)
-		return 0;
+	if (head == SIZE_MAX) {		/* a whole name is known, be it there or not */
+		(void)key_hash_read(&missing, how->chain, strlen(how->chain), NULL);
+		return chain_keys(out, &missing, e);
+	}
 	if (!p->native)
 		return err_set(e, ERR_USAGE, "--chain: objects of %s do not tell their parents; "
 			"use --tokens", dialect_word(p->dialect));
@@ -244,25 +266,22 @@ pick_chain(struct picked *out, struct place *p, const struct pick *how, struct e
 			key_hash_hex(hex, &missing));
 		tool_fail(&why);
 	}
-	return 0;
+	return chain_keys(out, &missing, e);
 }
 
 /* The chunks of a prompt from the first on, until one is missing; in each group of the store
  * that has the first one. */
 static int
-pick_prompt(struct picked *out, const struct pick *how, struct err *e)
+pick_prompt(struct picked *out, struct err *e)
 {
-	struct key_hash *h;
 	struct buf rows = { 0 };
-	size_t n, n_tokens, i, row, end, most = 0;
+	size_t n = out->n_keys, i, row, end, most = 0;
 	uint32_t g;
 	struct err why;
 
-	if (pick_hashes(how->tokens, how->algo, how->chunk_tokens, &h, &n, &n_tokens, e) < 0)
-		return -1;
 	for (g = 0; g < out->cat.n_groups; g++) {
 		for (i = 0; i < n; i++) {
-			row = catalog_find(&out->cat, g, &h[i]);
+			row = catalog_find(&out->cat, g, &out->keys[i]);
 			if (row == SIZE_MAX)
 				break;
 			for (end = catalog_chunk_end(&out->cat, row); row < end; row++)
@@ -271,12 +290,10 @@ pick_prompt(struct picked *out, const struct pick *how, struct err *e)
 		}
 		most = i > most ? i : most;
 	}
-	free(h);
 	if (rows.fail)
 		return err_set(e, ERR_FAILED, "out of memory");
 	out->order = (size_t *)(void *)rows.p;
 	out->n = rows.len / sizeof(size_t);
-	out->wanted = n;
 	if (most < n) {
 		err_set(&why, ERR_ABSENT, "%zu of %zu chunks of the prompt are there", most, n);
 		tool_fail(&why);
@@ -331,17 +348,26 @@ read_tiers(struct catalog *out, struct place *p, size_t n, const struct select *
 }
 
 int
+pick_keys(struct picked *out, const struct pick *how, struct err *e)
+{
+	return !how->tokens || how->chain ? 0 : pick_hashes(how->tokens, how->algo,
+		how->chunk_tokens, &out->keys, &out->n_keys, &out->n_tokens, e);
+}
+
+int
 pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *s,
 	const struct pick *how, struct err *e)
 {
 	int rc;
 
+	if (!out->keys && pick_keys(out, how, e) < 0)
+		return -1;
 	if (read_tiers(&out->cat, p, n, s, !how->chain && !how->tokens && !how->whole &&
 	    how->order == PICK_CHAIN, e) < 0)
 		return -1;
 	if (how->order == PICK_HITS && know_hits(&out->cat, p, n, how, e) < 0)
 		return -1;
-	rc = how->chain ? pick_chain(out, p, how, e) : how->tokens ? pick_prompt(out, how, e) :
+	rc = how->chain ? pick_chain(out, p, how, e) : how->tokens ? pick_prompt(out, e) :
 		pick_all(out, p, s, how, e);
 	if (rc == 0)
 		cut(out, how->limit);
@@ -353,5 +379,6 @@ pick_free(struct picked *p)
 {
 	catalog_free(&p->cat);
 	free(p->order);
+	free(p->keys);
 	memset(p, 0, sizeof(*p));
 }

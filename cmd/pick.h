@@ -22,7 +22,8 @@ struct picked {
 	struct catalog cat;
 	size_t *order;		/* rows of cat */
 	size_t n;
-	size_t wanted;		/* --tokens: chunks of the prompt; else 0 */
+	struct key_hash *keys;	/* tokens, chain: its chunks in order, there or not */
+	size_t n_keys, n_tokens;	/* n_tokens: of the prompt; 0 not known */
 };
 
 int pick_sort(struct pick *p, const char *word, struct err *e);
@@ -46,6 +47,8 @@ extern unsigned pick_tiers_down;
  * is there is picked from n tiers; -1 with e for anything worse. */
 int pick_chunks(struct picked *out, struct place *p, size_t n, const struct select *s,
 	const struct pick *how, struct err *e);
+/* The keys of a prompt alone, before any store is asked; pick_chunks() would else do it. */
+int pick_keys(struct picked *out, const struct pick *how, struct err *e);
 void pick_free(struct picked *p);
 
 /* Hashes of the whole chunks of a tokens file, to be freed. */

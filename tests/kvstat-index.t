@@ -31,8 +31,10 @@ ok 'what is new shows'		sh -c "kvstat index verify '$tmp/kv' -o tsv >'$tmp/out';
 ok 'rebuild finds it'		kvstat index rebuild "$tmp/kv"
 
 # uses, from logs
-name=${victim#"$tmp/kv/"}
-printf '{"schema":"kv.access/1","time":"2026-05-06T07:08:09Z","name":"%s","n":5}\n' "$name" >"$tmp/log"
+used=${victim##*/}
+for i in 1 2 3 4 5; do
+	printf '{"schema":"kv.access/1","time":177%d,"keys":["%s"]}\n' "$i" "${used%%.*}"
+done >"$tmp/log"
 ok 'import of our own log'	kvstat index import "$tmp/kv" "$tmp/log"
 ok 'and from a pipe'		sh -c "kvstat index import '$tmp/kv' <'$tmp/log'"
 ok 'uses are added'		sh -c "kvstat index export '$tmp/kv' | grep '\"hits\":10'"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access.h"
 #include "base/num.h"
 #include "base/par.h"
 #include "geom/geom.h"
@@ -304,16 +305,21 @@ run_grid(const struct trace *t, struct err *e)
 static void
 emit(const struct trace *t)
 {
+	struct buf line = { 0 };
+
 	for (size_t i = 0; i < t->n; i++) {
 		const struct trace_request *r = &t->requests[i];
 
-		printf("{\"schema\":\"kv.access/1\",\"time\":%.6f,\"tokens\":%u,"
-			"\"chunk_tokens\":%llu,\"keys\":[", r->time_s, r->tokens,
-			(unsigned long long)t->block_tokens);
+		line.len = 0;
+		access_begin(&line, r->time_s, r->tokens, t->block_tokens, t->block_bytes);
 		for (size_t k = r[0].first; k < r[1].first; k++)
-			printf("%s%u", k > r->first ? "," : "", t->ids[k]);
-		puts("]}");
+			buf_printf(&line, "%s%u", k > r->first ? "," : "", t->ids[k]);
+		buf_str(&line, "]}\n");
+		if (line.fail)
+			opts_no_memory();
+		fwrite(line.p, 1, line.len, stdout);
 	}
+	buf_free(&line);
 }
 
 static int

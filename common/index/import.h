@@ -14,7 +14,8 @@
  * lookup: LMCache's lookup-hash JSONL (LMCache 2a7468a7,
  *	lmcache/v1/mp_observability/subscribers/logging/lookup_hash.py): hashes of a request
  *	in order, so that it tells parents too.
- * own:	kv.access/1, kv.audit/1 and kv.index/1 lines of our tools.
+ * own:	kv.access/1 (kvstat-sim(1): requests as well), kv.audit/1 and kv.index/1 lines of our
+ *	tools.
  */
 enum import_form { IMPORT_AUTO, IMPORT_RGW, IMPORT_S3, IMPORT_LOOKUP, IMPORT_OWN };
 

@@ -1,12 +1,11 @@
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/num.h"
 #include "base/uri.h"
-#include "index/import.h"
+#include "index/import_line.h"
 
 #define HASHES_MAX 100000	/* of one request */
 #define HASH_MAX 128		/* digits */
@@ -26,17 +25,8 @@ import_form(const char *word, enum import_form *out, struct err *e)
 	return err_set(e, ERR_USAGE, "log format '%s': not auto, rgw, s3, lookup or own", word);
 }
 
-/* One line being read. */
-struct reading {
-	const struct import_where *w;
-	import_fn *each;
-	void *ctx;
-	struct buf text;	/* scratch that events point into */
-};
-
-/* Tell an event about the object of this key, unless it is outside our prefix. */
-static int
-tell(struct reading *r, struct import_event *ev, const char *key, struct err *e)
+int
+import_tell(struct reading *r, struct import_event *ev, const char *key, struct err *e)
 {
 	size_t skip = r->w->prefix ? strlen(r->w->prefix) : 0;
 
@@ -57,10 +47,8 @@ no_line(const char *why, struct err *e)
 	return err_set(e, ERR_CORRUPT, "log line: %s", why);
 }
 
-/* A GET of no more than the first page of an object: somebody lists, checks or evicts, and it
- * would count as a use of every chunk. */
-static int
-is_look(const struct import_event *ev, uint64_t sent)
+int
+import_is_look(const struct import_event *ev, uint64_t sent)
 {
 	return ev->what == IMPORT_USE && sent && sent <= LOOK_MAX && ev->size > LOOK_MAX;
 }
@@ -197,119 +185,14 @@ rgw_line(struct reading *r, const char *line, size_t n, struct err *e)
 	    rgw_what(v[2].text, v[3].text, &ev.what) < 0)
 		return 0;
 	ev.size = number(v[5].text);
-	if (is_look(&ev, number(v[6].text)))
+	if (import_is_look(&ev, number(v[6].text)))
 		return 0;
 	strcpy(uri, v[3].text);		/* the buffer moves when the key is added */
 	key = key_of_uri(r, uri, bucket);
-	return key ? tell(r, &ev, key, e) : no_line("no object in its uri", e);
+	return key ? import_tell(r, &ev, key, e) : no_line("no object in its uri", e);
 }
 
-/* ---- S3 server access log ---- */
-
-#define S3_FIELDS 13	/* up to the object's size; more may follow */
-
-/* The next field: bare, in brackets or in quotes; without those. */
-static int
-next_field(const char **p, const char *end, const char **field, size_t *n)
-{
-	const char *s = *p, *stop;
-	char close = ' ';
-
-	while (s < end && *s == ' ')
-		s++;
-	if (s == end)
-		return -1;
-	if (*s == '[' || *s == '"') {
-		close = *s == '[' ? ']' : '"';
-		s++;
-	}
-	stop = memchr(s, close, (size_t)(end - s));
-	if (!stop && close != ' ')
-		return -1;
-	if (!stop)
-		stop = end;
-	*field = s;
-	*n = (size_t)(stop - s);
-	*p = stop < end ? stop + 1 : end;
-	return 0;
-}
-
-static uint64_t
-field_number(const char *p, size_t n)
-{
-	char text[24] = "";
-
-	if (n < sizeof(text))
-		memcpy(text, p, n);
-	return number(text);
-}
-
-/* "06/Feb/2026:00:01:57 +0000" */
-static int
-s3_time(const char *text, size_t n, int64_t *t, struct err *e)
-{
-	struct tm tm = { 0 };
-	char copy[40];
-	const char *end;
-
-	if (n >= sizeof(copy))
-		return no_line("no time", e);
-	memcpy(copy, text, n);
-	copy[n] = 0;
-	end = strptime(copy, "%d/%b/%Y:%H:%M:%S", &tm);
-	if (!end || strcmp(end, " +0000") != 0)
-		return no_line("no time", e);
-	*t = (int64_t)timegm(&tm);
-	return 0;
-}
-
-static int
-s3_what(const char *op, size_t n, enum import_what *what)
-{
-	static const struct { const char *op; enum import_what what; } ops[] = {
-		{ "REST.GET.OBJECT", IMPORT_USE }, { "REST.PUT.OBJECT", IMPORT_PUT },
-		{ "REST.POST.UPLOAD", IMPORT_PUT }, { "REST.DELETE.OBJECT", IMPORT_DELETE },
-		{ "S3.EXPIRE.OBJECT", IMPORT_DELETE }, { "BATCH.DELETE.OBJECT", IMPORT_DELETE },
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(ops) / sizeof(*ops); i++)
-		if (strlen(ops[i].op) == n && !memcmp(ops[i].op, op, n)) {
-			*what = ops[i].what;
-			return 0;
-		}
-	return -1;
-}
-
-static int
-s3_line(struct reading *r, const char *line, size_t n, struct err *e)
-{
-	struct { const char *p; size_t n; } f[S3_FIELDS];
-	struct import_event ev = { .n = 1 };
-	const char *p = line;
-	int i;
-
-	for (i = 0; i < S3_FIELDS; i++)
-		if (next_field(&p, line + n, &f[i].p, &f[i].n) < 0)
-			return no_line("too few fields", e);
-	if (s3_time(f[2].p, f[2].n, &ev.at_s, e) < 0)
-		return -1;
-	if (r->w->bucket && (strlen(r->w->bucket) != f[1].n ||
-	    memcmp(r->w->bucket, f[1].p, f[1].n) != 0))
-		return 0;
-	if (s3_what(f[6].p, f[6].n, &ev.what) < 0)
-		return 0;
-	if (!(f[9].n == 3 && *f[9].p == '2') && !(f[9].n == 1 && *f[9].p == '-'))
-		return 0;	/* failed; '-': the server's own doing */
-	ev.size = field_number(f[12].p, f[12].n);
-	if (is_look(&ev, field_number(f[11].p, f[11].n)))
-		return 0;
-	if (uri_decode(&r->text, f[7].p, f[7].n) < 0 || !buf_text(&r->text))
-		return no_line("bad key", e);
-	return tell(r, &ev, r->text.p, e);
-}
-
-/* ---- LMCache's lookups ---- */
+/* ---- requests: LMCache's lookups, and ours ---- */
 
 /* "0xab12" or plain: lower-case digits without leading zeros. "-0x1f", a signed hash of 64
  * bits, becomes its two's complement, as names of our keys have it. */
@@ -342,28 +225,66 @@ read_hash(const struct json *j, char out[HASH_MAX + 1], struct err *e)
 	return 0;
 }
 
+/* To the first value in the list of this name: 1, 0 if there is none of that name, or -1. */
 static int
-lookup_hashes(struct reading *r, struct json *j, int64_t at_s, struct err *e)
+to_list(struct json *j, const char *line, size_t n, const char *name, struct err *e)
+{
+	int type;
+
+	json_open(j, line, n);
+	json_next(j, NULL);
+	while ((type = json_next(j, e)) == JSON_NAME) {
+		if (json_is(j, name))
+			return json_next(j, e) == JSON_ARRAY ? 1 : no_line("no list", e);
+		if (json_skip(j, e) < 0)
+			return -1;
+	}
+	return type < 0 ? -1 : 0;
+}
+
+/* The hashes in the list called keys, those alone that were found if a list says so. */
+static int
+hashes(struct reading *r, const char *line, size_t n, const char *keys, int64_t at_s,
+	struct err *e)
 {
 	char hash[2][HASH_MAX + 1] = { "-", "" };
 	struct import_event ev = { .what = IMPORT_USE, .n = 1, .at_s = at_s };
-	int type;
+	struct json j, found;
+	int told = to_list(&found, line, n, "found", e), type, used = 0, is_use = 1;
 
-	if (json_next(j, e) != JSON_ARRAY)
-		return no_line("chunk_hashes is no list", e);
-	while ((type = json_next(j, e)) == JSON_STRING) {
+	if (told < 0)
+		return -1;
+	if (to_list(&j, line, n, keys, e) != 1)
+		return no_line("no list of hashes", e);
+	while ((type = json_next(&j, e)) == JSON_STRING) {
 		char *now = hash[(ev.depth + 1) % 2];
 
-		if (read_hash(j, now, e) < 0)
+		if (read_hash(&j, now, e) < 0)
 			return -1;
 		ev.hash = now;
 		ev.parent = hash[ev.depth % 2];
-		if (r->each(r->ctx, &ev, e) < 0)
+		if (told && json_next(&found, e) != JSON_NUMBER)
+			return no_line("fewer found than keys", e);
+		if (told)
+			is_use = !(found.len == 1 && *found.text == '0');
+		if (is_use && r->each(r->ctx, &ev, e) < 0)
 			return -1;
+		used |= is_use;
 		if (++ev.depth > HASHES_MAX)
 			return no_line("too many hashes", e);
 	}
-	return type == JSON_ARRAY_END ? ev.depth > 0 : no_line("bad list of hashes", e);
+	return type == JSON_ARRAY_END ? used : no_line("bad list of hashes", e);
+}
+
+static int
+read_seconds(const char *text, int64_t *t, struct err *e)
+{
+	double at;
+
+	if (!text || num_double(&at, text, 0, 1e11, "time", NULL) < 0)
+		return no_line("no time in seconds", e);
+	*t = (int64_t)at;
+	return 0;
 }
 
 /* The time is read first: the list may stand before it. */
@@ -371,23 +292,11 @@ static int
 lookup_line(struct reading *r, const char *line, size_t n, struct err *e)
 {
 	struct want v[] = { { "timestamp", 0 } };
-	double at;
-	struct json j;
-	int type;
+	int64_t at_s;
 
-	if (read_members(&r->text, line, n, v, 1, e) < 0)
+	if (read_members(&r->text, line, n, v, 1, e) < 0 || read_seconds(v[0].text, &at_s, e) < 0)
 		return -1;
-	if (!v[0].text || num_double(&at, v[0].text, 0, 1e11, "timestamp", NULL) < 0)
-		return no_line("no timestamp", e);
-	json_open(&j, line, n);
-	json_next(&j, NULL);
-	while ((type = json_next(&j, e)) == JSON_NAME) {
-		if (json_is(&j, "chunk_hashes"))
-			return lookup_hashes(r, &j, (int64_t)at, e);
-		if (json_skip(&j, e) < 0)
-			return -1;
-	}
-	return type < 0 ? -1 : no_line("no chunk_hashes", e);
+	return hashes(r, line, n, "chunk_hashes", at_s, e);
 }
 
 /* ---- our own ---- */
@@ -407,34 +316,52 @@ entry_line(struct reading *r, const char *line, size_t n, struct err *e)
 	return r->each(r->ctx, &ev, e) < 0 ? -1 : 1;
 }
 
-/* kv.access/1: time, name, n; kv.audit/1: time, name, action "delete" and others. */
+/* The objects of a chunk that was deleted. */
+static int
+gone(struct reading *r, const char *line, size_t n, int64_t at_s, struct err *e)
+{
+	struct import_event ev = { .what = IMPORT_DELETE, .n = 1, .at_s = at_s };
+	struct json j;
+	int type;
+
+	if (to_list(&j, line, n, "objects", e) != 1)
+		return no_line("no list of objects", e);
+	while ((type = json_next(&j, e)) == JSON_STRING) {
+		r->text.len = 0;
+		if (json_unescape(&j, &r->text, e) < 0)
+			return -1;
+		ev.name = buf_text(&r->text);
+		if (!ev.name)
+			return err_set(e, ERR_FAILED, "log: out of memory");
+		if (*ev.name && r->each(r->ctx, &ev, e) < 0)
+			return -1;
+	}
+	return type == JSON_ARRAY_END ? 1 : no_line("bad list of objects", e);
+}
+
+/* kv.access/1: time, keys, found; kv.audit/1: time, action "delete" and others, objects. */
 static int
 own_line(struct reading *r, const char *line, size_t n, struct err *e)
 {
-	struct want v[] = { { "schema", 0 }, { "time", 0 }, { "name", 0 }, { "n", 0 },
-		{ "action", 0 } };
-	struct import_event ev = { .n = 1 };
+	struct want v[] = { { "schema", 0 }, { "time", 0 }, { "action", 0 } };
+	int64_t at_s;
 
-	if (read_members(&r->text, line, n, v, 5, e) < 0)
+	if (read_members(&r->text, line, n, v, 3, e) < 0)
 		return -1;
 	if (!v[0].text)
 		return no_line("no schema", e);
 	if (!strcmp(v[0].text, "kv.index/1"))
 		return entry_line(r, line, n, e);
-	if (strcmp(v[0].text, "kv.access/1") != 0 && strcmp(v[0].text, "kv.audit/1") != 0)
+	if (!strcmp(v[0].text, "kv.access/1"))
+		return read_seconds(v[1].text, &at_s, e) < 0 ? -1 :
+			hashes(r, line, n, "keys", at_s, e);
+	if (strcmp(v[0].text, "kv.audit/1") != 0)
 		return 0;
-	if (!v[2].text || !*v[2].text)
-		return no_line("no name", e);
-	if (read_time(v[1].text, &ev.at_s, e) < 0)
+	if (read_time(v[1].text, &at_s, e) < 0)
 		return -1;
-	if (!strcmp(v[0].text, "kv.audit/1")) {
-		if (!v[4].text || strcmp(v[4].text, "delete") != 0)
-			return 0;
-		ev.what = IMPORT_DELETE;
-	}
-	ev.n = v[3].text ? number(v[3].text) : 1;
-	ev.name = v[2].text;
-	return r->each(r->ctx, &ev, e) < 0 ? -1 : 1;
+	if (!v[2].text || (strcmp(v[2].text, "delete") != 0 && strcmp(v[2].text, "demote") != 0))
+		return 0;
+	return gone(r, line, n, at_s, e);
 }
 
 static int
@@ -474,7 +401,7 @@ import_line(const struct import_where *w, const char *line, size_t n, import_fn 
 		rc = own_line(&r, line, n, e);
 		break;
 	default:
-		rc = s3_line(&r, line, n, e);
+		rc = import_s3_line(&r, line, n, e);
 		break;
 	}
 	buf_free(&r.text);

@@ -15,7 +15,7 @@
  * Mooncake (its FAST'25 traces, README of FAST25-release): timestamp in ms, input_length,
  * hash_ids; blocks of 512 tokens. LMCache (lookup-hash log of its server, v0.4): timestamp in
  * s, seq_len, chunk_size, chunk_hashes, shapes and dtypes of one chunk. Ours (kv.access/1):
- * time in s, tokens, chunk_tokens, chunk_bytes, keys. Other members are skipped.
+ * time in s, tokens, chunk_tokens, chunk_bytes, keys; kvstat-sim(1). Other members are skipped.
  */
 struct trace_request {
 	double time_s;

@@ -326,7 +326,7 @@ def best(requests, room):
 def main():
     with open(sys.argv[1], encoding="utf-8") as f:
         lines = [json.loads(line) for line in f]
-    requests = [line.get("keys") or line["hash_ids"] for line in lines]
+    requests = [line["keys"] if "keys" in line else line["hash_ids"] for line in lines]
     for room in map(int, sys.argv[2:]):
         for name in sorted(POLICIES):
             print(name, room, *replay(requests, POLICIES[name](room)))

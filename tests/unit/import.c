@@ -125,12 +125,25 @@ test_own(void **state)
 	struct err e;
 
 	(void)state;
+	/* of a request what was found, wherever that stands; all of it if nobody says */
 	assert_int_equal(line(IMPORT_AUTO, NULL, "", "{\"schema\":\"kv.access/1\",\"time\":"
-		"\"2026-02-03T04:05:06Z\",\"name\":\"a\\u00e9\",\"n\":3}", &e), 1);
-	assert_string_equal(told, "use a\xc3\xa9 3 0 1770091506;");
+		"1770091506.5,\"keys\":[\"0a\",\"0b\",\"c\",\"d\"],\"found\":[1,1,0,1]}", &e), 1);
+	assert_string_equal(told, "a<-@0 1770091506;b<a@1 1770091506;d<c@3 1770091506;");
+	assert_int_equal(line(IMPORT_OWN, NULL, "", "{\"found\":[0,1],\"keys\":[\"a\",\"b\"],"
+		"\"time\":7,\"schema\":\"kv.access/1\"}", &e), 1);
+	assert_string_equal(told, "b<a@1 7;");
+	assert_int_equal(line(IMPORT_AUTO, NULL, "", "{\"schema\":\"kv.access/1\",\"time\":7,"
+		"\"keys\":[\"a\",\"b\"]}", &e), 1);
+	assert_string_equal(told, "a<-@0 7;b<a@1 7;");
+	assert_int_equal(line(IMPORT_AUTO, NULL, "", "{\"schema\":\"kv.access/1\",\"time\":7,"
+		"\"keys\":[\"a\"],\"found\":[0]}", &e), 0);
+	assert_string_equal(told, "");
 	assert_int_equal(line(IMPORT_AUTO, NULL, "", "{\"schema\":\"kv.audit/1\",\"time\":"
-		"\"2026-02-03T04:05:06Z\",\"action\":\"delete\",\"name\":\"a\"}", &e), 1);
-	assert_string_equal(told, "delete a 1 0 1770091506;");
+		"\"2026-02-03T04:05:06Z\",\"action\":\"delete\",\"objects\":[\"a\\u00e9\",\"b\"]}",
+		&e), 1);
+	assert_string_equal(told, "delete a\xc3\xa9 1 0 1770091506;delete b 1 0 1770091506;");
+	assert_int_equal(line(IMPORT_AUTO, NULL, "", "{\"schema\":\"kv.audit/1\",\"time\":"
+		"\"2026-02-03T04:05:06Z\",\"action\":\"move\",\"objects\":[\"a\"]}", &e), 0);
 	assert_int_equal(line(IMPORT_AUTO, NULL, "", "{\"schema\":\"kv.index/1\",\"name\":\"a\","
 		"\"size\":7,\"created\":\"2026-02-03T04:05:06Z\"}", &e), 1);
 	assert_string_equal(told, "put a 1 7 1770091506;");
@@ -154,7 +167,16 @@ test_bad(void **state)
 		{ IMPORT_LOOKUP, "{\"timestamp\":1,\"chunk_hashes\":[\"\"]}" },
 		{ IMPORT_LOOKUP, "{\"timestamp\":1e99,\"chunk_hashes\":[\"1\"]}" },
 		{ IMPORT_LOOKUP, "{\"timestamp\":1,\"chunk_hashes\":\"x\"}" },
-		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"time\":\"2026-02-03T04:05:06Z\"}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"time\":1}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"keys\":[\"a\"]}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"time\":1,\"keys\":[1]}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"time\":1,\"keys\":\"a\"}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"time\":1,\"keys\":[\"a\",\"b\"],"
+			"\"found\":[1]}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.access/1\",\"time\":1,\"keys\":[\"a\"],"
+			"\"found\":1}" },
+		{ IMPORT_OWN, "{\"schema\":\"kv.audit/1\",\"time\":\"2026-02-03T04:05:06Z\","
+			"\"action\":\"delete\",\"name\":\"a\"}" },
 		{ IMPORT_OWN, "{}" },
 	};
 	enum import_form form;
