@@ -241,10 +241,9 @@ summary(const struct copy_result *r)
 {
 	char size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
 	const struct flow_stats *s = &r->stats;
-	uint64_t chunks = o.fill || r->timed_out ? s->put : s->in - s->dropped;
 
 	tool_note("%s%" PRIu64 " chunk%s, %" PRIu64 " tokens, %s in %s (%s)%s",
-		opts_common.dry ? "would get " : "", chunks, chunks == 1 ? "" : "s", s->tokens,
+		opts_common.dry ? "would get " : "", s->put, s->put == 1 ? "" : "s", s->tokens,
 		num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
 		num_rate_text(rate, (double)s->bytes_in / (r->seconds > 0 ? r->seconds : 1)),
 		r->timed_out ? "; time limit reached" : "");
@@ -254,7 +253,7 @@ summary(const struct copy_result *r)
 	snprintf(json, sizeof(json), "\"chunks\":%" PRIu64 ",\"tokens\":%" PRIu64
 		",\"bytes\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"vanished\":%" PRIu64
 		",\"failed\":%" PRIu64 ",\"fallen\":%" PRIu64 ",\"tiers_down\":%" PRIu64
-		",\"seconds\":%.3f,\"head\":\"%s\"", chunks, s->tokens, s->bytes_in, s->skipped,
+		",\"seconds\":%.3f,\"head\":\"%s\"", s->put, s->tokens, s->bytes_in, s->skipped,
 		s->vanished, s->failed, r->fallen, r->tiers_down, r->seconds, r->last);
 	out_summary("kvget", json, 1);
 }

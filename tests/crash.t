@@ -63,6 +63,8 @@ ok 'a closed pipe ends with 141' sh -c "{ kvget -q a.kv; echo \$? >rc; } | head 
 ok '-O leaves no half file' sh -c "kvget -q 'gen:llama-3.1-8b?tokens=100000' --bwlimit 10MB/s -O half.kv & sleep 0.3; kill -TERM \$!; wait \$!; ! ls half.kv* 2>/dev/null"
 mknod null c 1 3 2>/dev/null && ok '-O writes to a device, and never replaces it' sh -c 'kvget -q a.kv -O null --metrics-file null && test -c null'
 ok 'full /dev/full is 7' sh -c 'kvget -q a.kv >/dev/full; test $? = 7'
+ok 'what got through is what is told' sh -c 'kvget -q "gen:tiny?tokens=2048" >eight.kv
+	trap "" XFSZ; ulimit -f 600; kvget eight.kv -O part.kv 2>err; test $? = 7 && grep -q "1 chunk, 256 tokens" err'
 
 mkdir full
 if mount -t tmpfs -o size=4m tmpfs full 2>/dev/null; then

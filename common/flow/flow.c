@@ -106,8 +106,6 @@ load(struct run *r, struct flow_item *it, struct err *e)
 	}
 	atomic_fetch_add(&s->in, 1);
 	atomic_fetch_add(&s->bytes_in, chunk_size(&it->chunk));
-	if (it->chunk.head.key.rank == 0)
-		atomic_fetch_add(&s->tokens, it->chunk.head.tokens);
 	for (step = r->o->steps; step && !it->drop; step = step->next)
 		if (step->run(step->ctx, r->pool, it, e) < 0)
 			return -1;
@@ -118,7 +116,8 @@ static int
 put(struct run *r, struct flow_item *it, struct err *e)
 {
 	struct flow_stats *s = r->o->stats;
-	uint64_t n = chunk_size(&it->chunk);
+	const struct chunk_head *h = &it->chunk.head;
+	uint64_t n = chunk_size(&it->chunk), tokens = h->key.rank == 0 ? h->tokens : 0;
 	int rc = r->to->ops->put(r->to, r->pool, it, e);
 
 	if (rc == 0) {
@@ -128,6 +127,8 @@ put(struct run *r, struct flow_item *it, struct err *e)
 		atomic_fetch_add(&s->skipped, 1);
 		atomic_fetch_add(&s->bytes_skipped, n);
 	}
+	if (rc >= 0)
+		atomic_fetch_add(&s->tokens, tokens);
 	return rc;
 }
 

@@ -55,9 +55,10 @@ struct flow_step {
 };
 
 struct flow_stats {
-	_Atomic uint64_t in, bytes_in, tokens;	/* chunks loaded */
+	_Atomic uint64_t in, bytes_in;		/* chunks loaded */
 	_Atomic uint64_t put, bytes_put;	/* chunks stored or written */
 	_Atomic uint64_t skipped, bytes_skipped;	/* there already */
+	_Atomic uint64_t tokens;		/* of both, one rank's */
 	_Atomic uint64_t dropped;		/* taken out by a step */
 	_Atomic uint64_t vanished;		/* gone between listing and reading */
 	_Atomic uint64_t failed;		/* with keep_going */
