@@ -313,7 +313,7 @@ session(void *ctx, struct conn *c, struct wire_door *door)
 		pthread_mutex_lock(&lock);
 		if (rc < 0 && !*wire_source_transport(g.source, NULL)) {
 			tool_note("refused: %s", e.text);	/* never got as far as the lanes */
-		} else if (rc < 0 && e.kind == ERR_TEMP) {
+		} else if (rc < 0 && e.kind == ERR_TEMP && wire_source_returns(g.source)) {
 			g.cut_at = clock_mono();
 			g.cut_why = e;
 			tool_note("%s; it may come back", e.text);

@@ -107,6 +107,28 @@ ok 'pulled from a file'		sh -c "kvrecv -q '$addr' >'$tmp/out'"
 ok 'the sender ends well'	ended
 ok 'it is the same stream'	cmp "$tmp/s.kv" "$tmp/out"
 
+# a receiver that is cut: one that connects again is waited for
+pulled() { # OPTION: by a receiver that is killed in the middle; then by another one
+	rm -f "$tmp/ready"
+	kvsend --bwlimit 2MB/s --listen 127.0.0.1:0 --ready-file "$tmp/ready" "$tmp/s.kv" 2>"$tmp/err" &
+	pid=$!
+	pids="$pids $pid"
+	await "$tmp/ready"
+	addr=$(cat "$tmp/ready")
+	kvrecv -q "$addr" $1 --into "$tmp/cut" 2>/dev/null &
+	sleep 0.5
+	kill -9 $!
+	wait $! 2>/dev/null
+}
+pulled ''
+ok 'one that does not: the sender ends at once' timeout 10 tail --pid=$pid -f /dev/null
+ok 'with a time-out'			status 5 ended
+pulled --retry
+until grep -q 'may come back' "$tmp/err"; do sleep 0.1; done
+ok 'one that does: it is waited for'	status 0 kvrecv -q "$addr" --into "$tmp/cut"
+ok 'the sender ends well'		ended
+ok 'all is there'			same "$tmp/a" "$tmp/cut"
+
 recv --direct --into "$tmp/direct"
 ok 'past the page cache'	status 0 kvsend "$addr" "$tmp/s.kv"
 ended

@@ -477,6 +477,12 @@ wire_get_totals(struct wire_totals *t, const struct wire_msg *m, struct err *e)
 }
 
 int
+wire_get_empty(const struct wire_msg *m, struct err *e)
+{
+	return m->body.len ? err_set(e, ERR_CORRUPT, "ping of %zu bytes", m->body.len) : 0;
+}
+
+int
 wire_get_lost(uint32_t *lane, uint32_t ids[WIRE_WINDOW], uint32_t *n, const struct wire_msg *m,
 	struct err *e)
 {

@@ -138,6 +138,7 @@ int wire_get_answers(uint32_t *first, uint32_t *n, const unsigned char **bits,
 int wire_get_grant(uint32_t *id, const unsigned char **grant, size_t *n, const struct wire_msg *m,
 	struct err *e);
 int wire_get_totals(struct wire_totals *t, const struct wire_msg *m, struct err *e);
+int wire_get_empty(const struct wire_msg *m, struct err *e);
 /* ids: up to WIRE_WINDOW of them. */
 int wire_get_lost(uint32_t *lane, uint32_t ids[WIRE_WINDOW], uint32_t *n, const struct wire_msg *m,
 	struct err *e);

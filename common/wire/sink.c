@@ -194,6 +194,7 @@ hear(struct in *s, const struct wire_msg *m, struct err *e)
 		rc = in_hear_lost(s, m, e);
 		break;
 	case WIRE_PING:
+		rc = wire_get_empty(m, e);
 		break;
 	case WIRE_REFUSE:
 		if (wire_get_verdict(&v, m, e) == 0)
@@ -316,6 +317,8 @@ wire_sink_run(const struct wire_sink *k, const struct wire_opts *o, struct conn 
 	s->k = k;
 	s->opts = o;
 	s->run = r;
+	if (o->reconnect)
+		hello.flags |= WIRE_RETRIES;
 	if (wire_meet(&s->link, c, &hello, o, door, e) == 0) {
 		enter_run(s);
 		if (s->link.peer.flags & WIRE_BENCH)

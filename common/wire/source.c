@@ -54,6 +54,12 @@ wire_source_transport(const struct wire_source *s, uint64_t *line)
 	return s->transport;
 }
 
+int
+wire_source_returns(const struct wire_source *s)
+{
+	return s->returns;
+}
+
 struct slot *
 out_slot(struct out *o, uint32_t id)
 {
@@ -378,6 +384,7 @@ wire_source_run(struct wire_source *s, struct conn *c, struct wire_door *door, s
 	if (wire_meet(&o->link, c, &hello, s->opts, door, e) == 0) {
 		strcpy(s->transport, o->link.transport);
 		s->line = o->link.line;
+		s->returns = (o->link.peer.flags & WIRE_RETRIES) != 0;
 		rc = run_session(o, e);
 		if (rc < 0)
 			keep_pending(o);

@@ -72,6 +72,7 @@ struct wire_source {
 	struct wire_totals totals;
 	char transport[200];
 	uint64_t line;
+	int returns;
 };
 
 void source_queue_push(struct queue *q, uint32_t id);

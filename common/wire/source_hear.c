@@ -169,6 +169,7 @@ hear(struct out *o, const struct wire_msg *m, struct err *e)
 		rc = hear_lost(o, m, e);
 		break;
 	case WIRE_PING:
+		rc = wire_get_empty(m, e);
 		break;
 	case WIRE_REFUSE:
 		if (wire_get_verdict(&v, m, e) == 0)

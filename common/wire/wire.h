@@ -91,6 +91,9 @@ const struct wire_totals *wire_source_totals(const struct wire_source *s);
 /* "rdma, mlx5_0:1 -> ..."; "" before a session was up. Bits a second of the line or 0. */
 const char *wire_source_transport(const struct wire_source *s, uint64_t *line);
 
+/* Does the peer of the last session connect again when it was cut? */
+int wire_source_returns(const struct wire_source *s);
+
 /* What a sink does with chunks; any thread. */
 struct wire_sink {
 	void *ctx;
