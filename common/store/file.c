@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/held.h"
 #include "base/io.h"
 #include "base/num.h"
 #include "base/stop.h"
@@ -20,14 +21,15 @@
 /*
  * A directory. An object is written to ".NAME.HOST.PID.SEQ.tmp" beside its place and renamed,
  * so that nothing half-written is ever seen, on NFS too. Whatever begins with '.' is not
- * listed; what ends in ".tmp" (other engines' temporaries as well) is litter by age.
+ * listed; what ends in ".tmp" (other engines' temporaries as well) is litter by age, and
+ * what ends in FILE_HELD at once, when its writer is dead.
  */
-#define TEMP_SUFFIX ".tmp"
 #define PIECE (512u << 10)	/* what seen() looks at is still in the cache */
 
 struct file_store {
 	struct store base;	/* first: a struct store * is one of these */
 	int dir;
+	int holds;		/* temporaries are held while they are written */
 	uint64_t limit;		/* shm:NAME?size= ; 0 none */
 	atomic_uint seq;
 	char host[64];
@@ -56,6 +58,7 @@ file_open_dir(struct store **out, const char *path, uint64_t limit, const struct
 			e->kind = ERR_USAGE;
 		goto free_f;
 	}
+	f->holds = held_here(f->dir);
 	f->limit = limit;
 	if (gethostname(f->host, sizeof(f->host) - 1) < 0 || strchr(f->host, '/'))
 		strcpy(f->host, "host");
@@ -271,12 +274,16 @@ open_temp(struct file_store *f, const char *name, char tmp[PATH_MAX], struct err
 
 	base = base ? base + 1 : name;
 	for (tries = 0; tries < 3; tries++) {
-		snprintf(tmp, PATH_MAX, "%.*s.%.64s.%s.%ld.%u" TEMP_SUFFIX,
+		snprintf(tmp, PATH_MAX, "%.*s.%.64s.%s.%ld.%u%s",
 			(int)(base - name), name, base, f->host, (long)getpid(),
-			atomic_fetch_add(&f->seq, 1));
+			atomic_fetch_add(&f->seq, 1), f->holds ? FILE_HELD : ".tmp");
 		fd = openat(f->dir, tmp, flags, 0666);
-		if (fd >= 0)
-			return fd;
+		if (fd >= 0) {
+			if (!f->holds || held_take(fd, f->dir, tmp))
+				return fd;
+			close(fd);
+			errno = EEXIST;
+		}
 		if (errno == ENOENT && make_parents(f, name, e) < 0)
 			return -1;
 		if (errno != ENOENT && errno != EEXIST)
@@ -373,7 +380,7 @@ file_put(struct store *s, const char *name, const struct iovec *iov, int n,
 {
 	struct file_store *f = of(s);
 	char tmp[PATH_MAX];
-	int fd;
+	int fd, rc;
 
 	if (how->excl && faccessat(f->dir, name, F_OK, 0) == 0)
 		return 1;
@@ -382,24 +389,19 @@ file_put(struct store *s, const char *name, const struct iovec *iov, int n,
 	fd = open_temp(f, name, tmp, e);
 	if (fd < 0)
 		return -1;
-	if (write_temp(f, fd, iov, n, e) < 0) {
+	rc = write_temp(f, fd, iov, n, e);
+	if (rc < 0)
 		err_in(e, "'%s'", name);
-		close(fd);
-		goto unlink_tmp;
-	}
-	/* NFS reports a full disk at close. */
-	if (close(fd) < 0) {
-		err_sys(e, "close '%s'", name);
-		goto unlink_tmp;
-	}
-	if (renameat(f->dir, tmp, f->dir, name) < 0) {
-		err_sys(e, "rename to '%s'", name);
-		goto unlink_tmp;
-	}
-	return s->opts.sync == STORE_SYNC_FULL ? sync_dirs(f, name, e) : 0;
-unlink_tmp:
-	unlinkat(f->dir, tmp, 0);
-	return -1;
+	/* NFS reports a full disk at close; a file that is held is let go of by it. */
+	if (!f->holds && close(fd) < 0 && rc == 0)
+		rc = err_sys(e, "close '%s'", name);
+	if (rc == 0 && renameat(f->dir, tmp, f->dir, name) < 0)
+		rc = err_sys(e, "rename to '%s'", name);
+	if (rc < 0)
+		unlinkat(f->dir, tmp, 0);
+	if (f->holds && close(fd) < 0 && rc == 0)
+		rc = err_sys(e, "close '%s'", name);
+	return rc == 0 && s->opts.sync == STORE_SYNC_FULL ? sync_dirs(f, name, e) : rc;
 }
 
 static int

@@ -6,6 +6,10 @@
 #include "store/ops.h"
 
 /* The directory store's own parts: file.c reads and writes, file_list.c walks and locks. */
+
+/* So ends the name of a temporary that its writer holds (base/held.h) until it is renamed. */
+#define FILE_HELD ".held.tmp"
+
 int file_open_dir(struct store **out, const char *path, uint64_t limit,
 	const struct store_opts *o, struct err *e);
 int file_dir_fd(struct store *s);		/* of the root */

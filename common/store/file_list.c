@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/held.h"
 #include "base/io.h"
 #include "base/num.h"
 #include "base/stop.h"
@@ -31,11 +32,11 @@ struct walk {
 };
 
 static int
-is_litter(const char *name)
+ends_in(const char *name, const char *end)
 {
-	size_t n = strlen(name);
+	size_t n = strlen(name), m = strlen(end);
 
-	return n > 4 && !strcmp(name + n - 4, ".tmp");
+	return n > m && !strcmp(name + n - m, end);
 }
 
 static int walk_dir(struct walk *w, int fd, size_t len, int depth, struct err *e);
@@ -77,7 +78,7 @@ visit_file(struct walk *w, int dir, const char *leaf, struct err *e)
 	struct store_item it = { .name = w->path, .ttl_s = -1, .hits = -1 };
 	struct stat st;
 
-	if (is_litter(leaf) != w->litter || (*leaf == '.' && !w->litter))
+	if (ends_in(leaf, ".tmp") != w->litter || (*leaf == '.' && !w->litter))
 		return 0;
 	it.litter = w->litter != 0;
 	if (w->flags & STORE_LIST_HEADS && visit_head(w, dir, leaf, &it) == 0)
@@ -204,16 +205,19 @@ static int
 sweep_one(void *ctx, const struct store_item *it, struct err *e)
 {
 	struct sweep *sw = ctx;
-	int rc;
+	int dir = file_dir_fd(sw->s), fd = -1, rc = 0;
+	enum held held = ends_in(it->name, FILE_HELD) ? held_look(&fd, dir, it->name) :
+		HELD_UNKNOWN;
 
-	if (it->mtime_ns > sw->before_ns)
+	if (held == HELD_LIVE || (held == HELD_UNKNOWN && it->mtime_ns > sw->before_ns))
 		return 0;
-	rc = sw->each ? sw->each(sw->ctx, it, e) : 0;
-	if (rc != 0 || sw->dry)
-		return rc;
-	if (unlinkat(file_dir_fd(sw->s), it->name, 0) < 0 && errno != ENOENT)
-		return err_sys(e, "delete '%s'", it->name);
-	return 0;
+	if (sw->each)
+		rc = sw->each(sw->ctx, it, e);
+	if (rc == 0 && !sw->dry && unlinkat(dir, it->name, 0) < 0 && errno != ENOENT)
+		rc = err_sys(e, "delete '%s'", it->name);
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }
 
 int

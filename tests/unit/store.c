@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/held.h"
 #include "store/store.h"
 
 static char dir[] = "/tmp/kvtools-store.XXXXXX";
@@ -134,6 +136,47 @@ directory(void **state)
 	store_close(s);
 }
 
+/* Temporaries that are held: by the lock, not by age. */
+static void
+held(void **state)
+{
+	struct store *s = open_store(dir);
+	char path[100], text[200] = "";
+	struct stat st;
+	struct err e;
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/.x.host.1.2.held.tmp", dir);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	if (!held_here(fd)) {
+		close(fd);
+		store_close(s);
+		skip();
+	}
+	assert_int_equal(held_take(fd, AT_FDCWD, path), 1);
+	assert_int_equal(store_sweep(s, -10, 0, add_name, text, &e), 0);
+	assert_string_equal(text, "");
+	close(fd);
+	assert_int_equal(store_sweep(s, 3600, 1, add_name, text, &e), 0);
+	assert_string_equal(text, ".x.host.1.2.held.tmp;");
+	/* a sweeper that came between creating and holding */
+	fd = open(path, O_WRONLY);
+	assert_int_equal(store_sweep(s, 3600, 0, NULL, NULL, &e), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(held_take(fd, AT_FDCWD, path), 0);
+	close(fd);
+	/* neither a link nor a pipe is followed or waited for */
+	assert_int_equal(put(s, "kept", "text", 0), 0);
+	snprintf(text, sizeof(text), "cd %s && ln -s kept .l.held.tmp && mkfifo .p.held.tmp", dir);
+	assert_int_equal(system(text), 0);
+	assert_int_equal(store_sweep(s, 3600, 0, NULL, NULL, &e), 0);
+	snprintf(path, sizeof(path), "%s/.l.held.tmp", dir);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_string_equal(get(s, "kept", 0, 9), "text");
+	store_close(s);
+}
+
 static void
 descriptors(void **state)
 {
@@ -240,7 +283,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(directory), cmocka_unit_test(descriptors),
+		cmocka_unit_test(directory), cmocka_unit_test(held), cmocka_unit_test(descriptors),
 		cmocka_unit_test(locks), cmocka_unit_test(memory), cmocka_unit_test(names),
 	};
 
