@@ -33,7 +33,7 @@ static const struct opt options[] = {
 	{ FSYNC, "fsync", "WHAT", "none (default), data, or full: with directories",
 		"none data full" },
 	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
-	{ SWEEP, "sweep", NULL, "first remove what killed writers left (older than 10m)", NULL },
+	{ SWEEP, "sweep", NULL, "first remove what killed writers left", NULL },
 	{ CREATE_BUCKET, "create-bucket", NULL, "make the bucket if it is not there", NULL },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
 	{ GEOMETRY, "geometry", "MODEL", "of tensor files: a model, config.json or layers=N,...",

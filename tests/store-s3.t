@@ -86,25 +86,56 @@ export KVTOOLS_MULTIPART_SIZE=5MiB
 kvget -q 'gen:llama-3.1-8b?tokens=256' -O "$tmp/big"
 ok 'a chunk in parts'			kvput -q s3://kvb/parts "$tmp/big"
 ok '... is read back'			sh -c 'kvget -q s3://kvb/parts | cmp - "$1"' - "$tmp/big"
-kvput -q --bwlimit 8MB/s s3://kvb/killed "$tmp/big" &
-sleep 1.5
-kill -9 $!
-wait $! 2>/dev/null
-unset KVTOOLS_MULTIPART_SIZE
-is 'killed within the parts: nothing is visible' "$(kvget -q s3://kvb/killed 2>&1 | grep -ac '"tensor\|kvcache')" 0
-if command -v s3cmd >/dev/null && command -v faketime >/dev/null; then
+if command -v s3cmd >/dev/null; then
+	notes=$XDG_RUNTIME_DIR/kvtools
 	uploads() {
 		s3cmd -c "$tmp/s3cfg" --access_key "$AWS_ACCESS_KEY_ID" \
 			--secret_key "$AWS_SECRET_ACCESS_KEY" multipart s3://kvb | grep -c killed
 	}
-	is '... an upload is left' "$(uploads)" 1
-	ok 'sweep spares the young'	kvput -q --sweep s3://kvb/killed "$tmp/s"
-	is '... one upload still' "$(uploads)" 1
-	ok 'sweep, eleven minutes on'	faketime -f +11m kvput -q --sweep s3://kvb/killed "$tmp/s"
-	is '... none is left' "$(uploads)" 0
+	in_parts() {	# UPLOADS SEED: a writer that has an upload under way beside the others
+		kvput -q --bwlimit 4MB/s s3://kvb/killed "gen:llama-3.1-8b?tokens=256&seed=$2" &
+		writer=$!
+		i=0
+		while [ "$(uploads)" -ne "$1" ]; do
+			[ $((i += 1)) -lt 20 ] || return 1
+			sleep 0.2
+		done
+	}
+	killed() { in_parts "$@" && kill -9 "$writer" && ! wait "$writer"; }
+	ok 'a writer in parts'			in_parts 1 2
+	live=$writer
+	ok '... another, killed'		killed 2 3
+	is '... nothing of it is visible'	"$(kvget -q s3://kvb/killed 2>&1 | grep -ac '"tensor\|kvcache')" 0
+	is '... no secret is noted'		"$(cat "$notes"/* | grep -c "$AWS_SECRET_ACCESS_KEY")" 0
+	kvevict s3://kvb/killed --litter -n >"$tmp/dry"
+	is '... a dry run names it'		"$(cut -f 1,2 "$tmp/dry" | tr '\t' ' ')" 'sweep temporary'
+	is '... and leaves it'			"$(uploads)" 2
+	ok '... it goes at once'		sh -c 'kvevict s3://kvb/killed --litter | cmp - "$1"' - "$tmp/dry"
+	is '... the living one is left'		"$(uploads)" 1
+	if command -v faketime >/dev/null; then
+		ok '... at any age'		faketime -f +11m kvput -q --sweep s3://kvb/killed "$tmp/s"
+		is '... still'			"$(uploads)" 1
+	fi
+	ok '... and completes'			wait "$live"
+	out=$(kvput s3://kvb/killed 'gen:llama-3.1-8b?tokens=256&seed=2' 2>&1)
+	ok '... it is there'			expr "$out" : '.*put 0, skipped 1 '
+	ok '... and whole'			kvstat verify -q s3://kvb/killed
+	ok 'killed, and no note'		killed 1 4
+	rm "$notes"/*
+	ok '... sweep spares the young'		kvput -q --sweep s3://kvb/killed "$tmp/s"
+	is '... one upload still'		"$(uploads)" 1
+	if command -v faketime >/dev/null; then
+		ok '... eleven minutes on'	faketime -f +11m kvput -q --sweep s3://kvb/killed "$tmp/s"
+		is '... none is left'		"$(uploads)" 0
+	fi
+	ok 'killed, by kvput --sweep'		killed 1 5
+	ok '... it goes at once'		kvput -q --sweep s3://kvb/killed "$tmp/s"
+	is '... none is left'			"$(uploads)" 0
+	is 'no note is left'			"$(ls -A "$notes")" ''
 else
-	skip 'no s3cmd or faketime'
+	skip 'no s3cmd'
 fi
+unset KVTOOLS_MULTIPART_SIZE
 
 # a time to live in Redis outlives a copy through a bucket
 if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then

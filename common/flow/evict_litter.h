@@ -27,7 +27,8 @@ struct litter_item {
 };
 
 /* After evict_read(), before evict_mark(). What is younger than min_age_s (at least 10
- * minutes for temporaries and regions) is left alone. Free in any case. */
+ * minutes for temporaries and regions) is left alone, but for what store_sweep() knows better.
+ * Free in any case. */
 int litter_find(struct litter *l, struct evict *ev, double min_age_s, struct err *e);
 void litter_free(struct litter *l);
 

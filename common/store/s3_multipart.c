@@ -6,7 +6,7 @@
 #include "base/par.h"
 #include "base/stop.h"
 #include "base/xml.h"
-#include "store/s3.h"
+#include "store/s3_note.h"
 
 #define PARTS_MAX 10000
 #define PART_JOBS 4		/* side by side, beside the other objects' */
@@ -148,7 +148,9 @@ s3_multipart(struct s3 *s, const char *key, const struct s3_body *b, int excl, s
 {
 	struct upload u = { .s = s, .key = key, .all = b, .part = s->multipart };
 	struct s3_call head = { .method = "HEAD", .key = key };
-	int rc;
+	struct s3_note note;
+	struct err gone;
+	int rc, left = 0;
 
 	/* Not every server that knows conditions heeds them on a completion. */
 	if (excl && s3_do(s, &head, NULL) == 0)
@@ -161,22 +163,26 @@ s3_multipart(struct s3 *s, const char *key, const struct s3_body *b, int excl, s
 		return err_sys(e, "multipart");
 	rc = begin(&u, e);
 	if (rc == 0) {
+		s3_note_begin(&note, s, key, u.id);
 		rc = par_each(u.n, PART_JOBS, put_part, &u, e);
 		if (rc == 0)
 			rc = complete(&u, excl, e);
 		if (rc < 0 && e->kind == ERR_ABSENT && is_there(&u))
 			rc = 0;
 		if (rc != 0)
-			abort_upload(s, key, u.id, NULL);
+			left = abort_upload(s, key, u.id, &gone) < 0 && gone.kind != ERR_ABSENT;
+		s3_note_end(&note, left);
 	}
 	free(u.etags);
 	return rc;
 }
 
-/* The uploads never completed, a page at a time. */
+/* The uploads never completed: those whose writers are known to be dead, then the rest, a page
+ * at a time. */
 struct uploads {
 	struct s3 *s;
-	int64_t before;		/* those begun earlier */
+	int notes[S3_NOTE_DIRS];
+	int64_t before;		/* those begun earlier, if nothing is known of the writer */
 	int dry;
 	store_each *each;
 	void *ctx;
@@ -187,23 +193,52 @@ struct uploads {
 };
 
 static int
-sweep_one(struct uploads *u, struct err *e)
+sweep_one(struct uploads *u, const char *key, const char *id, int64_t begun, struct err *e)
 {
-	size_t prefix = strlen(u->s->prefix);
 	struct store_item it = {
-		.name = u->key + prefix, .mtime_ns = clock_ns(u->begun), .ttl_s = -1, .hits = -1,
-		.litter = 1,
+		.name = key + strlen(u->s->prefix), .mtime_ns = clock_ns(begun), .ttl_s = -1,
+		.hits = -1, .litter = 1,
 	};
-	int rc = 0;
+	int rc = u->each ? u->each(u->ctx, &it, e) : 0;
+
+	if (rc != 0) {
+		u->enough = 1;
+		return rc;
+	}
+	if (!u->dry)
+		rc = abort_upload(u->s, key, id, e);
+	return rc < 0 && e->kind == ERR_ABSENT ? 0 : rc;	/* another sweeper's */
+}
+
+/* Its writer may have died when all was done but to take back the note, or somebody else may
+ * have swept it: nothing of it is to be told then. */
+static int
+sweep_dead(void *ctx, const char *key, const char *id, int64_t begun, struct err *e)
+{
+	struct uploads *u = ctx;
+	struct buf text = { 0 };
+	struct s3_call c = {
+		.method = "GET", .key = key, .text = &text,
+		.query = { { "max-parts", "1" }, { "uploadId", id } },
+	};
+	int gone = s3_do(u->s, &c, NULL) < 0 && !strcmp(c.code, "NoSuchUpload");
+
+	buf_free(&text);
+	return gone ? 0 : sweep_one(u, key, id, begun, e);
+}
+
+static int
+sweep_listed(struct uploads *u, struct err *e)
+{
+	const char *prefix = u->s->prefix;
+	int rc;
 
 	if (u->enough || !u->key[0] || !u->id[0] || u->begun >= u->before ||
-	    strncmp(u->key, u->s->prefix, prefix) != 0)
+	    strncmp(u->key, prefix, strlen(prefix)) != 0 ||
+	    s3_notes_have(u->notes, u->s, u->key, u->id))
 		return 0;
-	if (u->each && (rc = u->each(u->ctx, &it, e)) != 0) {
-		u->enough = 1;
-		return rc < 0 ? -1 : 0;
-	}
-	return u->dry ? 0 : abort_upload(u->s, u->key, u->id, e);
+	rc = sweep_one(u, u->key, u->id, u->begun, e);
+	return rc < 0 ? -1 : 0;
 }
 
 static int
@@ -225,7 +260,7 @@ take_upload(void *ctx, const char *path, const char *text, struct err *e)
 		return 0;
 	path += 27;
 	if (!strcmp(path, "Upload")) {
-		int rc = sweep_one(u, e);
+		int rc = sweep_listed(u, e);
 
 		u->key[0] = u->id[0] = 0;
 		return rc;
@@ -245,26 +280,17 @@ take_upload(void *ctx, const char *path, const char *text, struct err *e)
 	return 0;
 }
 
-int
-s3_sweep(struct store *base, double min_age_s, int dry, store_each *each, void *ctx,
-	struct err *e)
+static int
+list_uploads(struct uploads *u, struct err *e)
 {
-	struct s3 *s = (struct s3 *)base;
 	struct buf text = { 0 };
-	struct uploads *u = calloc(1, sizeof(*u));
 	int rc = 0;
 
-	if (!u)
-		return err_sys(e, "sweep");
-	*u = (struct uploads){
-		.s = s, .before = clock_now() - (int64_t)min_age_s, .dry = dry, .each = each,
-		.ctx = ctx, .more = 1,
-	};
 	while (rc == 0 && u->more && !u->enough) {
 		char key[sizeof(u->next_key)], id[sizeof(u->next_id)];
 		struct s3_call c = {
 			.method = "GET", .text = &text,
-			.query = { { "uploads", "" }, { "prefix", s->prefix } },
+			.query = { { "uploads", "" }, { "prefix", u->s->prefix } },
 		};
 
 		strcpy(key, u->next_key);
@@ -274,7 +300,7 @@ s3_sweep(struct store *base, double min_age_s, int dry, store_each *each, void *
 			c.query[3] = (struct s3_pair){ "upload-id-marker", id };
 		}
 		u->more = u->whole = 0;
-		rc = s3_do(s, &c, e);
+		rc = s3_do(u->s, &c, e);
 		if (rc == 0 && text.len && buf_room(&text, 1))
 			rc = xml_scan(text.p, text.len, take_upload, u, e);
 		if (rc == 0 && !u->whole)
@@ -283,6 +309,28 @@ s3_sweep(struct store *base, double min_age_s, int dry, store_each *each, void *
 			rc = err_set(e, ERR_CORRUPT, "uploads: the list goes round in a circle");
 	}
 	buf_free(&text);
+	return rc;
+}
+
+int
+s3_sweep(struct store *base, double min_age_s, int dry, store_each *each, void *ctx,
+	struct err *e)
+{
+	struct s3 *s = (struct s3 *)base;
+	struct uploads *u = calloc(1, sizeof(*u));
+	int rc;
+
+	if (!u)
+		return err_sys(e, "sweep");
+	*u = (struct uploads){
+		.s = s, .before = clock_now() - (int64_t)min_age_s, .dry = dry, .each = each,
+		.ctx = ctx, .more = 1,
+	};
+	s3_notes_open(u->notes);
+	rc = s3_notes_dead(u->notes, s, dry, sweep_dead, u, e);
+	if (rc == 0)
+		rc = list_uploads(u, e);
+	s3_notes_close(u->notes);
 	free(u);
 	return rc < 0 ? err_in(e, "sweep") : 0;
 }

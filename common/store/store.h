@@ -110,8 +110,10 @@ int store_delete(struct store *s, const char *const *names, size_t n, signed cha
 /* Note a use, where the back end keeps such a note (atime of files). No error if not. */
 void store_touch(struct store *s, const char *name);
 
-/* Remove litter older than min_age_s: temporaries of killed writers, uploads never completed.
- * each (may be NULL) hears of each before it is removed; dry: only hears. */
+/* Remove litter: temporaries of killed writers, uploads never completed. At once where the writer
+ * is known to be dead, never where it is known to live: temporaries that our writers hold
+ * (file.h, FILE_HELD), uploads of this user on this host (s3_note.h). Else what is older than
+ * min_age_s. each (may be NULL) hears of each before it is removed; dry: only hears. */
 int store_sweep(struct store *s, double min_age_s, int dry, store_each *each, void *ctx,
 	struct err *e);
 

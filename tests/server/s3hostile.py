@@ -290,6 +290,10 @@ class Handler(BaseHTTPRequestHandler):
                            Last_Modified=self.date_time_string(o.when))
 
     def object_GET(self):
+        if 'uploadId' in self.query:
+            with lock:
+                there = self.query['uploadId'] in uploads
+            return self.answer(200, '<ListPartsResult %s/>' % NS) if there else self.error(404, 'NoSuchUpload')
         o = buckets[self.bucket].get(self.key)
         if not o:
             return self.error(404, 'NoSuchKey')

@@ -1,18 +1,24 @@
 #include <setjmp.h>
 #include <stdarg.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/held.h"
 #include "base/io.h"
 #include "base/stop.h"
 #include "store/s3_lifecycle.h"
+#include "store/s3_note.h"
 #include "store/s3_versions.h"
 #include "store/store.h"
 
@@ -26,6 +32,7 @@ static pid_t server;
 static int server_in = -1;
 static char endpoint[64];
 static unsigned char data[SIZE];
+static char run[] = "/tmp/kvtools.run.XXXXXX";	/* notes of uploads */
 static struct conf *confs[64];
 static int n_confs;
 
@@ -520,6 +527,132 @@ parts(void **state)
 	store_close(s);
 }
 
+static size_t
+notes(void)
+{
+	char pattern[64];
+	glob_t g;
+	size_t n;
+
+	snprintf(pattern, sizeof(pattern), "%s/kvtools/*", run);
+	n = glob(pattern, 0, NULL, &g) == 0 ? g.gl_pathc : 0;
+	if (n)
+		globfree(&g);
+	return n;
+}
+
+static void
+need_locks(void)
+{
+	int fd = open(run, O_RDONLY | O_DIRECTORY), here = held_here(fd);
+
+	close(fd);
+	if (!here)
+		skip();
+}
+
+/* How many a sweep tells of. */
+static long
+swept(struct store *s, double min_age_s, int dry)
+{
+	struct err e;
+	long n = 0;
+
+	if (store_sweep(s, min_age_s, dry, count, &n, &e) < 0)
+		fail_msg("%s", e.text);
+	return n;
+}
+
+static pid_t
+begin_upload(const char *prefix)
+{
+	size_t n = 12 << 20;
+	pid_t pid = fork();
+	char url[64];
+	struct err e;
+
+	if (pid == 0) {
+		snprintf(url, sizeof(url), "s3://bucket/%s", prefix);
+		_exit(put(open_with(url, STORE_WRITE, &e, "multipart-size", "5MiB", "bwlimit",
+			"2MB/s", NULL), "x", calloc(1, n), n, 0, &e) < 0);
+	}
+	for (int i = 0; i < 10000 && notes() == 0; i++)
+		usleep(1000);
+	return pid;
+}
+
+static void
+dead_writers(void **state)
+{
+	struct store *s = the_bucket("dead"), *other = the_bucket("other");
+	struct s3_note note;
+	pid_t pid;
+	(void)state;
+
+	need_locks();
+	pid = begin_upload("dead");
+	/* it lives: at no age */
+	assert_int_equal(swept(s, -10, 0), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(swept(other, 3600, 0), 0);
+	assert_int_equal(notes(), 1);
+	assert_int_equal(swept(s, 3600, 1), 1);
+	assert_int_equal(swept(s, -10, 1), 1);	/* by note and by age, but told once */
+	assert_int_equal(swept(s, 3600, 0), 1);
+	assert_int_equal(swept(s, -10, 0), 0);
+	assert_int_equal(notes(), 0);
+	/* it died when all was done, but for its note */
+	s3_note_begin(&note, (struct s3 *)s, "dead/x", "nosuch");
+	s3_note_end(&note, 1);
+	assert_int_equal(swept(s, 3600, 1), 0);
+	assert_int_equal(notes(), 1);
+	assert_int_equal(swept(s, 3600, 0), 0);
+	assert_int_equal(notes(), 0);
+	store_close(other);
+	store_close(s);
+}
+
+static void
+bad_notes(void **state)
+{
+	struct store *s = the_bucket("dead");
+	struct s3_note note;
+	int dirs[S3_NOTE_DIRS];
+	char text[300];
+	(void)state;
+
+	need_locks();
+	/* neither text nor name of one */
+	snprintf(text, sizeof(text), "cd %s/kvtools && echo x >x && echo aws b c d >%032d && "
+		"head -c 20000 /dev/zero >%032d && mkdir %032d && >.%032d", run, 1, 2, 3, 4);
+	assert_int_equal(system(text), 0);
+	assert_int_equal(swept(s, 3600, 0), 0);
+	assert_int_equal(notes(), 4);		/* all but the one that had no name yet */
+	snprintf(text, sizeof(text), "rm -r %s/kvtools/*; ls -A %s/kvtools | grep .", run, run);
+	assert_int_not_equal(system(text), 0);
+	/* where others may write no note counts */
+	s3_note_begin(&note, (struct s3 *)s, "dead/x", "id");
+	s3_notes_open(dirs);
+	assert_in_range(dirs[0], 0, 1000);
+	assert_int_equal(s3_notes_have(dirs, (struct s3 *)s, "dead/x", "id"), 1);
+	assert_int_equal(s3_notes_have(dirs, (struct s3 *)s, "dead/x", "id2"), 0);
+	s3_notes_close(dirs);
+	s3_note_end(&note, 0);
+	snprintf(text, sizeof(text), "%s/kvtools", run);
+	assert_int_equal(chmod(text, 0770), 0);
+	s3_notes_open(dirs);
+	assert_int_equal(dirs[0], -1);
+	s3_notes_close(dirs);
+	assert_int_equal(rmdir(text), 0);
+	assert_int_equal(symlink("/", text), 0);
+	s3_notes_open(dirs);
+	assert_int_equal(dirs[0], -1);
+	s3_notes_close(dirs);
+	assert_int_equal(unlink(text), 0);
+	store_close(s);
+}
+
 static void
 locks(void **state)
 {
@@ -727,6 +860,7 @@ static int
 environment(void **state)
 {
 	(void)state;
+	setenv("XDG_RUNTIME_DIR", run, 1);
 	setenv("AWS_ACCESS_KEY_ID", "TESTKEY", 1);
 	setenv("AWS_SECRET_ACCESS_KEY", "testsecret", 1);
 	setenv("AWS_ENDPOINT_URL", endpoint, 1);
@@ -744,7 +878,7 @@ start_server(void **state)
 	struct err e;
 
 	(void)state;
-	if (pipe(in) < 0 || pipe(out) < 0)
+	if (!mkdtemp(run) || pipe(in) < 0 || pipe(out) < 0)
 		return -1;
 	server = fork();
 	if (server == 0) {
@@ -774,6 +908,7 @@ end_server(void **state)
 	while (n_confs > 0)
 		conf_close(confs[--n_confs]);
 	close(server_in);
+	rmdir(run);
 	return waitpid(server, NULL, 0) == server ? 0 : -1;
 }
 
@@ -787,7 +922,7 @@ main(void)
 		T(large),
 		T(transient_failures), T(lasting_failures),
 		T(cannot_open), T(keys_that_fail), T(listings), T(region_of_bucket), T(parts),
-		T(locks), T(lifecycles), T(services), T(renewed), T(assumed_role), T(stopped), T(slow_lane),
+		T(dead_writers), T(bad_notes), T(locks), T(lifecycles), T(services), T(renewed), T(assumed_role), T(stopped), T(slow_lane),
 	};
 
 	if (access("/usr/bin/python3", X_OK) < 0) {
