@@ -185,4 +185,12 @@ while [ ! -S "$tmp/sock" ]; do sleep 0.05; done
 is 'kvsend sends it again' "$(kvsend "unix:$tmp/sock" "$tmp/s.kv" 2>&1 | grep -c 'receiver has 1, sent 1')" 1
 wait
 ok '... and it is whole' kvstat verify -q "$tmp/crashed"
+
+# many threads, one order: that of the listing, each time
+kvget -q 'gen:tiny?tokens=8192&chunk-tokens=16' | kvput -q order
+for f in order/*/*/*/*[02468ace].kv.safetensors; do printf damaged | dd of="$f" bs=1 seek=6000 conv=notrunc 2>/dev/null; done
+kvstat ls -o name order | grep '[02468ace]$' >wanted
+for i in 1 2 3 4 5 6; do kvstat verify -q -j 8 -o name order; done >told
+ok 'damaged chunks are told in order' sh -c 'test -s wanted && cat wanted wanted wanted wanted wanted wanted | cmp - told'
+is 'and good ones' "$(kvstat verify -q -j 8 --all -o name order)" "$(kvstat ls -o name order)"
 finish

@@ -52,13 +52,27 @@ static const struct out_col cols[N_COLS] = {
 	[OBJECT] = { "OBJECT", "object", OUT_TEXT, 2, 0 },
 };
 
-/* The end of the copying run: a chunk that arrives here is good. */
+/* What came of a chunk. */
+struct result {
+	int known;
+	size_t index;
+	uint64_t bytes;
+	struct err why;		/* ERR_NONE: it is good */
+};
+#define EARLY_MAX 1024
+
+/* The source of the copying run: loads from another one, and has all that was loaded told in the
+ * order of the catalog. What is ready before its turn waits in early, and nobody else. */
 struct verify {
-	struct sink base;	/* first */
+	struct source base;	/* first */
+	struct source *from;
 	const struct stat_place *s;
 	const size_t *order;
 	struct out *out;
 	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	uint64_t turn;		/* ticket to be told next */
+	struct result *early;	/* by ticket modulo EARLY_MAX */
 	int all;
 	uint64_t good, bad, gone, bytes;
 };
@@ -83,22 +97,14 @@ report(struct verify *v, size_t row, const char *state, const char *detail)
 }
 
 static int
-good(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
+put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
 {
-	struct verify *v = (struct verify *)s;
-
-	(void)pool, (void)e;
-	pthread_mutex_lock(&v->lock);
-	v->good++;
-	v->bytes += it->chunk.mem.len;
-	if (v->all)
-		report(v, v->order[it->index], "ok", NULL);
-	pthread_mutex_unlock(&v->lock);
+	(void)s, (void)pool, (void)it, (void)e;
 	return 0;
 }
 
 static int
-keep(struct sink *s, const struct err *why, struct err *e)
+end(struct sink *s, const struct err *why, struct err *e)
 {
 	(void)s, (void)why, (void)e;
 	return 0;
@@ -114,15 +120,67 @@ state_of(const struct err *e)
 }
 
 static void
-bad(void *ctx, const struct flow_item *it, const struct err *e)
+tell(struct verify *v, const struct result *r)
 {
-	struct verify *v = ctx;
+	const struct err *e = &r->why;
+
+	if (e->kind == ERR_NONE) {
+		v->good++;
+		v->bytes += r->bytes;
+		if (v->all)
+			report(v, v->order[r->index], "ok", NULL);
+	} else if (e->kind == ERR_CORRUPT || e->kind == ERR_USAGE || err_is_local(e)) {
+		v->bad++;
+		tool_mark(err_is_local(e) ? e->kind : ERR_CORRUPT);
+		report(v, v->order[r->index], state_of(e), e->text);
+	}	/* else it vanished, or ends the run, which tells */
+}
+
+static void
+told_in_turn(struct verify *v, uint64_t ticket, const struct result *now)
+{
+	struct result *r;
 
 	pthread_mutex_lock(&v->lock);
-	v->bad++;
-	tool_mark(err_is_local(e) ? e->kind : ERR_CORRUPT);
-	report(v, v->order[it->index], state_of(e), e->text);
+	while (ticket - v->turn >= EARLY_MAX)
+		pthread_cond_wait(&v->moved, &v->lock);
+	v->early[ticket % EARLY_MAX] = *now;
+	for (; r = &v->early[v->turn % EARLY_MAX], r->known; v->turn++) {
+		tell(v, r);
+		r->known = 0;
+	}
+	pthread_cond_broadcast(&v->moved);
 	pthread_mutex_unlock(&v->lock);
+}
+
+static int
+next(struct source *s, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct source *from = ((struct verify *)s)->from;
+
+	return from->ops->next(from, pool, it, e);
+}
+
+static int
+load(struct source *s, struct pool *pool, struct flow_item *it, struct err *e)
+{
+	struct verify *v = (struct verify *)s;
+	struct result now = { .known = 1, .index = it->index };
+	int rc = v->from->ops->load(v->from, pool, it, e);
+
+	if (rc < 0)
+		now.why = *e;
+	now.bytes = it->chunk.mem.len;
+	told_in_turn(v, it->ticket, &now);
+	return rc;
+}
+
+static void
+close_from(struct source *s)
+{
+	struct verify *v = (struct verify *)s;
+
+	v->from->ops->close(v->from);
 }
 
 /* k of n: by the hash, so that all ranks of a chunk fall together and every run agrees. */
@@ -168,22 +226,24 @@ look(void *ctx, struct progress_now *now)
 static void
 verify_all(struct verify *v, struct stat_place *s, size_t n)
 {
-	static const struct sink_ops ops = { .put = good, .close = keep };
+	static const struct source_ops source = { next, load, close_from };
+	static const struct sink_ops sink = { .put = put, .close = end };
+	static struct result early[EARLY_MAX];
+	struct sink to = { &sink };
 	struct flow_stats stats = { 0 };
-	struct flow_opts o = { .mem = opts_common.mem, .keep_going = 1,
-		.failed = bad, .ctx = v, .stats = &stats,
+	struct flow_opts o = { .mem = opts_common.mem, .keep_going = 1, .stats = &stats,
 		.max_duration = opts_common.max_duration, .bwlimit = opts_common.bwlimit };
-	struct source *from;
 	struct err e;
 
-	v->base.ops = &ops;
-	if (source_place(&from, &s->place, &s->cat, v->order, n, NULL, &e) < 0) {
+	v->base.ops = &source;
+	v->early = early;
+	if (source_place(&v->from, &s->place, &s->cat, v->order, n, NULL, &e) < 0) {
 		tool_fail(&e);
 		return;
 	}
-	o.jobs = copy_jobs(s->place.store, NULL, from);
+	o.jobs = copy_jobs(s->place.store, NULL, v->from);
 	progress_start(look, &stats);
-	if (flow_copy(from, &v->base, &o, &e) < 0)
+	if (flow_copy(&v->base, &to, &o, &e) < 0)
 		tool_fail(&e);
 	progress_stop();
 	v->gone = stats.vanished;
@@ -263,7 +323,7 @@ static void
 run(struct stat_place *s, uint64_t k, uint64_t n, int quick, int all)
 {
 	struct verify v = { .s = s, .lock = PTHREAD_MUTEX_INITIALIZER,
-		.all = all || opts_common.json };
+		.moved = PTHREAD_COND_INITIALIZER, .all = all || opts_common.json };
 	size_t *order = malloc((s->cat.n + 1) * sizeof(*order)), count = 0, i;
 	double start = clock_mono(), seconds;
 	char size[NUM_TEXT], time[NUM_TEXT];
