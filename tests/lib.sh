@@ -14,8 +14,8 @@ export KVTOOLS_OUT="${KVTOOLS_OUT:-${here%/*}/out}"
 PATH=$KVTOOLS_OUT:$PATH
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/kvtools.XXXXXX")
 export XDG_CONFIG_HOME="$tmp/xdg" XDG_STATE_HOME="$tmp/xdg" XDG_CACHE_HOME="$tmp/xdg" LC_ALL=C
-mkdir -m 700 "$tmp/run"
-export XDG_RUNTIME_DIR="$tmp/run"
+mkdir -m 700 "$tmp/.run"
+export XDG_RUNTIME_DIR="$tmp/.run"
 tap_n=0
 tap_bad=0
 at_exit=''

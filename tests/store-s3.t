@@ -107,10 +107,10 @@ if command -v s3cmd >/dev/null; then
 	ok '... another, killed'		killed 2 3
 	is '... nothing of it is visible'	"$(kvget -q s3://kvb/killed 2>&1 | grep -ac '"tensor\|kvcache')" 0
 	is '... no secret is noted'		"$(cat "$notes"/* | grep -c "$AWS_SECRET_ACCESS_KEY")" 0
-	kvevict s3://kvb/killed --litter -n >"$tmp/dry"
+	kvevict -q s3://kvb/killed --litter -n >"$tmp/dry"
 	is '... a dry run names it'		"$(cut -f 1,2 "$tmp/dry" | tr '\t' ' ')" 'sweep temporary'
 	is '... and leaves it'			"$(uploads)" 2
-	ok '... it goes at once'		sh -c 'kvevict s3://kvb/killed --litter | cmp - "$1"' - "$tmp/dry"
+	ok '... it goes at once'		sh -c 'kvevict -q s3://kvb/killed --litter | cmp - "$1"' - "$tmp/dry"
 	is '... the living one is left'		"$(uploads)" 1
 	if command -v faketime >/dev/null; then
 		ok '... at any age'		faketime -f +11m kvput -q --sweep s3://kvb/killed "$tmp/s"
