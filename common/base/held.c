@@ -6,6 +6,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/held.h"
 
 #ifndef BCACHEFS_SUPER_MAGIC
@@ -55,8 +56,8 @@ held_take(int fd, int dir, const char *name)
 	return 0;
 }
 
-enum held
-held_look(int *fd, int dir, const char *name)
+static enum held
+look(int *fd, int dir, const char *name)
 {
 	enum held rc = HELD_UNKNOWN;
 
@@ -71,5 +72,20 @@ held_look(int *fd, int dir, const char *name)
 	}
 	close(*fd);
 	*fd = -1;
+	return rc;
+}
+
+enum held
+held_look(int *fd, int dir, const char *name)
+{
+	enum held rc = look(fd, dir, name);
+	struct stat st;
+
+	/* Just created, and not held yet? */
+	if (rc == HELD_DEAD && fstat(*fd, &st) == 0 && st.st_size == 0) {
+		close(*fd);
+		clock_sleep(0.01, NULL);
+		rc = look(fd, dir, name);
+	}
 	return rc;
 }

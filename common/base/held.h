@@ -17,7 +17,8 @@ int held_here(int fd);
 int held_take(int fd, int dir, const char *name);
 
 /* DEAD: *fd has dir/name open for reading and holds it; close it after the file was removed. LIVE:
- * somebody holds it. UNKNOWN: it is gone, may not be opened, or is not held_here(). */
+ * somebody holds it. UNKNOWN: it is gone, may not be opened, or is not held_here(). An empty
+ * file is DEAD if it is still so after 10 ms: its writer may be about to hold it. */
 enum held { HELD_UNKNOWN, HELD_LIVE, HELD_DEAD };
 enum held held_look(int *fd, int dir, const char *name);
 
