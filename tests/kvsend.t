@@ -161,6 +161,11 @@ ok 'and has all'		same "$tmp/a" "$tmp/g3"
 recv --into "$tmp/x"
 ok '--max-duration is 3'	status 3 kvsend -q --max-duration 1s --bwlimit 1M "$addr" "$tmp/s.kv"
 ended
+recv --into "$tmp/x" --mem 128K
+ok 'chunks over --mem are refused' status 6 kvsend -q "$addr" "$tmp/s.kv"
+cp "$tmp/.tap" "$tmp/sum"
+ok '... with both sizes' grep -q 'chunk of 260 KiB: the limit is 128 KiB (--chunk-max, --mem)' "$tmp/sum"
+ended
 
 # ---- measuring ----
 recv --into "$tmp/x"

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "key/key.h"
 #include "wire/sink.h"
 
@@ -70,6 +71,7 @@ in_complete(struct in *s, struct xfer *x)
 static int
 check_offer(const struct in *s, const struct wire_offer *o, struct err *e)
 {
+	char size[NUM_TEXT], limit[NUM_TEXT];
 	struct key k;
 
 	if (o->region < CHUNK_ALIGN || o->region % CHUNK_ALIGN || o->region > CHUNK_HEADER_MAX ||
@@ -77,8 +79,9 @@ check_offer(const struct in *s, const struct wire_offer *o, struct err *e)
 		return err_set(e, ERR_CORRUPT, "offer of %llu bytes with a header of %u",
 		    (unsigned long long)o->size, o->region);
 	if (o->size > s->opts->chunk_max)
-		return err_set(e, ERR_REFUSED, "offer of a chunk of %llu bytes: the limit is %llu",
-		    (unsigned long long)o->size, (unsigned long long)s->opts->chunk_max);
+		return err_set(e, ERR_REFUSED, "offer of a chunk of %s: the limit is %s "
+		    "(--chunk-max, --mem)", num_size_text(size, o->size),
+		    num_size_text(limit, s->opts->chunk_max));
 	return key_parse_name(&k, o->name, e) < 0 ? err_in(e, "offer") : 0;
 }
 
