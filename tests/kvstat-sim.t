@@ -110,6 +110,7 @@ done <<-G
 	200 docqa,docs=50,len=20000,repeat=3,seed=1
 	50 docqa,docs=100,len=2560,repeat=5,seed=1
 	100 docqa,docs=8,len=20000,repeat=10,seed=0
+	100 docqa,docs=60,len=20000,repeat=4,mode=interleave
 	200 chat,requests=4000,len=3000,turns=2,rate=.3,seed=0
 	500 chat,requests=4000,len=3000,turns=2,rate=.3,seed=0
 G

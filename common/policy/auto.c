@@ -29,7 +29,7 @@ auto_kind(uint32_t uses, enum auto_from from, int tip)
 static void
 forget(struct learner *l, uint32_t ghost)
 {
-	cells_leave(l, ghost, l->now);
+	cells_leave(l, ghost, l->end);
 	node_forget(&l->p, ghost);
 	l->ghosts--;
 }
@@ -62,14 +62,14 @@ join_run(struct learner *l, uint32_t at, uint32_t ghost)
 {
 	struct mark *m = &l->marks[at], *run = &l->marks[ghost];
 
-	hazard_enter(&l->h, run->kind, run->age, m->blocks, l->now);
-	hazard_leave(&l->h, run->kind, run->age, run->blocks, run->since, l->now);
-	hazard_enter(&l->h, run->kind, run->age, run->blocks, l->now);
+	hazard_enter(&l->h, run->kind, run->age, m->blocks, l->end);
+	hazard_leave(&l->h, run->kind, run->age, run->blocks, run->since, l->end);
+	hazard_enter(&l->h, run->kind, run->age, run->blocks, l->end);
 	if (run->tip_blocks) {
-		hazard_leave(&l->h, run->tip_kind, run->age, run->tip_blocks, run->since, l->now);
-		hazard_enter(&l->h, run->tip_kind, run->age, run->tip_blocks, l->now);
+		hazard_leave(&l->h, run->tip_kind, run->age, run->tip_blocks, run->since, l->end);
+		hazard_enter(&l->h, run->tip_kind, run->age, run->tip_blocks, l->end);
 	}
-	run->since = l->now;
+	run->since = l->end;
 	run->blocks += m->blocks;
 	run->has_parent = m->has_parent;
 	run->parent = m->parent;
@@ -90,7 +90,7 @@ evict(struct learner *l)
 	struct mark *m = &l->marks[at];
 	uint32_t below = neighbour(l, m, m->has_child, m->child);
 
-	cells_leave(l, at, l->now);
+	cells_leave(l, at, l->end);
 	if (below != NODE_NONE && l->p.nodes[below].ghost) {
 		struct mark *run = &l->marks[below];
 
@@ -287,8 +287,8 @@ auto_begin(struct policy *p, struct err *e)
 		l->before = more;
 		l->before_room = p->req->n;
 	}
-	l->now = p->tick;
-	cells_age(l);
+	l->now = l->end;
+	cells_age(l, l->now);
 	if (l->now >= l->learn_at) {
 		cells_learn(l);
 		learn_tip(l);
@@ -298,6 +298,8 @@ auto_begin(struct policy *p, struct err *e)
 	while (l->ghosts > GHOSTS * p->count + GHOSTS_MIN)
 		forget(l, cells_oldest_ghost(l));
 	look_up(l);
+	l->end += p->req->n;
+	cells_age(l, l->end);	/* what it does not name waits for the next at least */
 	return 0;
 }
 

@@ -39,12 +39,13 @@
  * ghosts and exact victims instead of samples are ours.
  *
  * Where there is little to learn from, the rule must not be worse than LRU by its errors. Until
- * 128 requests have hit, or eight times as many found only what had left, it is LRU: what few
- * chance meetings decide is lost as often as won, and small caches of long documents see
- * nothing else.
+ * 32 requests have hit, or eight times as many found only what had left, it is LRU: what few
+ * chance meetings decide is lost as often as won. What one age class has seen counts for its
+ * neighbours too.
  * And a request is shown whole before its blocks are referenced, so those that are there
  * are filed as used at once: replayed tail first, what it brings in would else push out
- * its own prefix, which in a small cache costs more than the choice of a policy does.
+ * its own prefix, which in a small cache costs more than the choice of a policy does. All others
+ * are as old as they will be after it, for nothing can use them before.
  *
  * Ghosts. The rates of old ages can be seen only in blocks that have left. A
  * block that is evicted stays known as a ghost; but the blocks of a request leave from its
@@ -93,6 +94,7 @@ struct learner {
 	uint32_t left[AUTO_TIP_MAX + 1];	/* how often one that went on left behind so many */
 	uint32_t lefts;			/* sum of those */
 	uint64_t now;			/* references before the present request */
+	uint64_t end;			/* the same with it, from when it has been looked up */
 	uint64_t learn_at;
 	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
 	uint64_t ghosts, ghosts_at[HAZARD_AGES];
@@ -107,7 +109,7 @@ struct learner {
 void cells_open(struct learner *l);
 void cells_enter(struct learner *l, uint32_t at);
 void cells_leave(struct learner *l, uint32_t at, uint64_t when);
-void cells_age(struct learner *l);	/* blocks that outgrew their age move on */
+void cells_age(struct learner *l, uint64_t now);	/* blocks that outgrow it by now move on */
 void cells_learn(struct learner *l);	/* new index, new order */
 uint32_t cells_worst(const struct learner *l);	/* the resident to evict */
 uint32_t cells_oldest_ghost(const struct learner *l);

@@ -70,12 +70,13 @@ cells_leave(struct learner *l, uint32_t at, uint64_t when)
 }
 
 static void
-age_cell(struct learner *l, struct queue *q, int age)
+age_cell(struct learner *l, struct queue *q, int age, uint64_t now)
 {
 	uint64_t limit = l->h.limit[age + 1];
 	uint32_t at;
 
-	while ((at = q->tail) != NODE_NONE && l->now - l->marks[at].last >= limit) {
+	while ((at = q->tail) != NODE_NONE && l->marks[at].asked != l->now + 1 &&
+	    now - l->marks[at].last >= limit) {
 		/* It may have been made a ghost, or left behind, after its time. */
 		uint64_t when = l->marks[at].last + limit;
 
@@ -87,15 +88,15 @@ age_cell(struct learner *l, struct queue *q, int age)
 
 /* Wide classes are looked at less often: an eighth of the width late is soon enough. */
 void
-cells_age(struct learner *l)
+cells_age(struct learner *l, uint64_t now)
 {
 	for (int a = HAZARD_AGES - 2; a >= 0; a--) {
-		if (l->now < l->look_at[a])
+		if (now < l->look_at[a])
 			continue;
-		l->look_at[a] = l->now + (l->h.limit[a + 1] - l->h.limit[a]) / 8;
+		l->look_at[a] = now + (l->h.limit[a + 1] - l->h.limit[a]) / 8;
 		for (int k = 0; k < HAZARD_KINDS; k++) {
-			age_cell(l, &l->cells[0][k][a], a);
-			age_cell(l, &l->cells[1][k][a], a);
+			age_cell(l, &l->cells[0][k][a], a, now);
+			age_cell(l, &l->cells[1][k][a], a, now);
 		}
 	}
 }

@@ -60,6 +60,18 @@ prior(double events, double groups)
 	return groups >= 1 && events > groups ? PRIOR * events / groups : PRIOR;
 }
 
+/* Chances change little from one age to the next: each class counts half of what its neighbours
+ * know, for single requests have much to say in one. */
+static void
+blur(const double *v, double *out)
+{
+	for (int a = 0; a < HAZARD_AGES; a++) {
+		double younger = v[a ? a - 1 : a], older = v[a + 1 < HAZARD_AGES ? a + 1 : a];
+
+		out[a] = (younger + 2 * v[a] + older) / 4;
+	}
+}
+
 /* Rates of all kinds together. Where an old age has no data yet, assume that the
  * rate goes on falling in proportion to age: gaps are spread evenly over octaves. */
 static void
@@ -88,11 +100,13 @@ common_rates(const struct hazard *h, table risk, double *rate)
 /* Rates of one kind: its own counts and a request's worth of imagined ones that follow the common
  * curve at this kind's own level (an empirical Bayes estimate). */
 static void
-kind_rates(const double *events, const double *risk, double few, const double *common,
+kind_rates(const double *seen, const double *spent, double few, const double *common,
 	double *rate)
 {
-	double expected = 0, level;
+	double events[HAZARD_AGES], risk[HAZARD_AGES], expected = 0, level;
 
+	blur(seen, events);
+	blur(spent, risk);
 	for (int a = 0; a < HAZARD_AGES; a++)
 		expected += risk[a] * common[a];
 	level = (sum(events) + few) / (expected + few);

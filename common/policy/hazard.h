@@ -14,7 +14,7 @@
  */
 #define HAZARD_AGES 44		/* two an octave from 16 units on: up to 2^25 */
 #define HAZARD_KINDS 21
-#define HAZARD_ENOUGH 1024	/* that known must be: before it, nothing is */
+#define HAZARD_ENOUGH 256	/* that known must be: before it, nothing is */
 
 struct hazard {
 	double events[HAZARD_KINDS][HAZARD_AGES];
