@@ -53,7 +53,7 @@ static const struct opt options[] = {
 	{ RENAME, "rename", "ALGO", "named by this algorithm; needs --tokens", NULL },
 	{ FILL, "fill", "STORE", "put them into this store; a stream too only with -O", "DIR" },
 	{ KEEP_GOING, "keep-going", NULL, "leave out damaged chunks and go on", NULL },
-	{ DIRECT, "direct", NULL, "past the page cache (O_DIRECT)", NULL },
+	{ DIRECT, "direct", NULL, "files past the page cache, --fill too (O_DIRECT)", NULL },
 	{ EXPORT, "export", "FORM", "one chain as tensors, to -O: safetensors, npy, vllm-example",
 		"safetensors npy vllm-example" },
 	{ TO_LAYOUT, "to-layout", "WORD", "of such folders: g1-nhd, g2-nhd or g3-nhd",
@@ -214,7 +214,10 @@ open_stream(struct sink **to, int *fd, struct err *e)
 static int
 open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
 {
-	struct store_opts so = { .flags = STORE_WRITE | STORE_CREATE, .conf = opts_conf };
+	struct store_opts so = {
+		.flags = STORE_WRITE | STORE_CREATE | (o.store.flags & STORE_DIRECT),
+		.conf = opts_conf,
+	};
 	struct place_put how = { .dry = opts_common.dry };
 	struct sink *stream;
 

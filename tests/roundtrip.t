@@ -34,6 +34,17 @@ shm="kvtools-test-$$"
 at_exit='rm -rf "/dev/shm/kvtools-$shm"'
 ok 'shm: holds it' sh -c "kvput -q shm:$shm a.kv && kvget -q shm:$shm | cmp - a.kv"
 ok 'O_DIRECT gives the same' sh -c 'kvput -q --direct d a.kv && kvget -q --direct d | cmp - a.kv'
+ok 'and with --fill' sh -c 'kvget -q --direct d --fill d2 && kvstat diff -q d d2'
+# Where a disk takes it, little of them is in the page cache then: ends, and headers that were read.
+cached() { find "$@" -type f -exec fincore -nb -o RES {} + | awk '{ n += $1 } END { print n + 0 }'; }
+here=$(mktemp -d /var/tmp/kvtools.XXXXXX) at_exit="$at_exit; rm -rf '$here'"
+if command -v fincore >/dev/null && dd if=/dev/zero of="$here/x" bs=1M count=4 oflag=direct 2>/dev/null &&
+    [ "$(cached "$here/x")" = 0 ]; then
+	kvget -q 'gen:llama-3.1-8b?tokens=512&chunk-tokens=64' | kvput -q "$here/plain"
+	kvget -q --direct "$here/plain" --fill "$here/direct"
+	ok 'O_DIRECT leaves the page cache alone' test "$(cached "$here/direct")" -lt $((1 << 20))
+	ok '... as nothing else does' test "$(cached "$here/plain")" -gt $((32 << 20))
+fi
 ok 'fsync too' sh -c 'kvput -q --fsync full f a.kv && kvget -q f | cmp - a.kv'
 ok 'one job, little memory' sh -c 'kvget -q -j1 --mem 1 s | kvput -q -j1 --mem 1 m1 && kvget -q m1 | cmp - a.kv'
 ok 'many jobs' sh -c 'kvget -q -j16 s | kvput -q -j16 m16 && kvget -q m16 | cmp - a.kv'

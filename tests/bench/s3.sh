@@ -6,11 +6,13 @@
 #   PARTS='sink gateway first list'  which of them; SETS='8m 256k' which files
 #   JOBS=8                           for ours; else 4, and what they choose on the gateway
 #   CLIENTS='kv curl' OPS='put get'  on the gateway: these alone (kv is what all are compared with)
+#   OUT=DIR                          gets go there, to a disk; else to $TMPDIR
 # shellcheck disable=SC2016,SC2317	# commands are for eval
 set -eu
 export TMPDIR="${TMPDIR:-/dev/shm}"	# a disk would be the limit
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
+out=${OUT:-$tmp}/out
 server=${0%/*}/../server
 jobs=${JOBS:-4}
 : "${N8:=40}" "${N256:=600}" "${ALL:=}" "${RUNS:=5}" "${PARTS:=sink gateway first list}" "${SETS:=8m 256k}"
@@ -22,7 +24,7 @@ export AWS_SHARED_CREDENTIALS_FILE=/nonexistent AWS_CONFIG_FILE=/nonexistent
 unset AWS_CA_BUNDLE	# rclone 1.60 will not start with it
 # curl has no signature at all: with its own, "curl-s", each put waits for 100-continue. So we
 # leave out the payload's hash, as with TLS; "kv -s" is with it, as rclone has;
-# "kv -c" reads parents before children, "kv-u" is unsigned altogether.
+# "kv -c" reads parents before children, "kv-u" is unsigned altogether, "kv-d" is --direct.
 export KVTOOLS_UNSIGNED_PAYLOAD=1
 trap '"$server/s3sink.sh" stop "$tmp/sink"; "$server/radosgw.sh" stop "$tmp/rgw"; rm -rf "$tmp"' EXIT
 
@@ -34,7 +36,7 @@ curl_jobs() {
 	(cd "$tmp/$1" && find . -type f -name '*.safetensors' -printf '%P\n') >"$tmp/names"
 	url=$AWS_ENDPOINT_URL/bucket/$1
 	{ printf 'header = "Expect:"\n'; sed "s|.*|url = \"$url/&\"\nupload-file = \"$tmp/$1/&\"|" "$tmp/names"; } >"$tmp/put"
-	sed "s|.*|url = \"$url/&\"\noutput = \"$tmp/out/&\"|" "$tmp/names" >"$tmp/get"
+	sed "s|.*|url = \"$url/&\"\noutput = \"$out/&\"|" "$tmp/names" >"$tmp/get"
 }
 
 curl_s() {
@@ -57,8 +59,9 @@ s3cmd_() {
 transfer() {
 	case $1-$2 in
 	kv-put) kvget -q -j "$jobs" --fill "s3://bucket/$3" "$tmp/$3" ;;
-	kv-get) kvget -q -j "$jobs" --sort newest --fill "$tmp/out" "s3://bucket/$3" ;;
-	kv\ -c-get) kvget -q -j "$jobs" --sort chain --fill "$tmp/out" "s3://bucket/$3" ;;
+	kv-get) kvget -q -j "$jobs" --sort newest --fill "$out" "s3://bucket/$3" ;;
+	kv-d-get) kvget -q --direct -j "$jobs" --sort newest --fill "$out" "s3://bucket/$3" ;;
+	kv\ -c-get) kvget -q -j "$jobs" --sort chain --fill "$out" "s3://bucket/$3" ;;
 	kv\ -s-put) KVTOOLS_UNSIGNED_PAYLOAD=0 kvget -q -j "$jobs" --fill "s3://bucket/$3" "$tmp/$3" ;;
 	kv-u-*) KVTOOLS_NO_SIGN_REQUEST=1 transfer kv "$2" "$3" ;;
 	curl1-*) curl -s --create-dirs -K "$tmp/$2" ;;
@@ -66,18 +69,18 @@ transfer() {
 	curl-s-get) curl_s "$(sha256sum </dev/null | cut -c 1-64)" -K "$tmp/get" ;;
 	curl-*) curl -s --create-dirs --parallel --parallel-max 8 -K "$tmp/$2" ;;
 	rclone-put) rclone_ "$tmp/$3" ":s3:bucket/$3" ;;
-	rclone-get) rclone_ ":s3:bucket/$3" "$tmp/out" ;;
+	rclone-get) rclone_ ":s3:bucket/$3" "$out" ;;
 	aws-put) aws_ "$tmp/$3" "s3://bucket/$3" ;;
-	aws-get) aws_ "s3://bucket/$3" "$tmp/out" ;;
+	aws-get) aws_ "s3://bucket/$3" "$out" ;;
 	s3cmd-put) s3cmd_ put --recursive "$tmp/$3/" "s3://bucket/$3/" ;;
-	s3cmd-get) s3cmd_ get --recursive "s3://bucket/$3/" "$tmp/out/" ;;
+	s3cmd-get) s3cmd_ get --recursive "s3://bucket/$3/" "$out/" ;;
 	esac
 }
 
 # Removes what the last run made, runs, and notes "wall cpu" in FILE.
 timed() {
-	rm -rf "$tmp/out"
-	mkdir "$tmp/out"
+	rm -rf "$out"
+	mkdir "$out"
 	if [ "$where-$3" = sink-put ]; then rm -rf "$tmp/sink/root/bucket/$4"; fi
 	if [ "$where-$3" = gateway-put ]; then
 		rclone_purge "$4"
@@ -122,7 +125,7 @@ sink() {
 		contest sink "$set" put kv 'kv -s' curl curl1 rclone ${others:+aws}
 		transfer kv put "$set"
 		"$server/s3sink.sh" list "$tmp/sink"
-		contest sink "$set" get kv 'kv -c' curl curl1 rclone ${others:+aws}
+		contest sink "$set" get kv 'kv -c' kv-d curl curl1 rclone ${others:+aws}
 		rm -rf "$tmp/sink/root/bucket/$set"
 	done
 	"$server/s3sink.sh" stop "$tmp/sink"
