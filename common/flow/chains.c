@@ -244,27 +244,27 @@ chains_order(const struct catalog *c, const struct cat_head *heads, size_t **ord
 {
 	struct forest f = { .c = c, .heads = heads };
 	unsigned char *marks = calloc(2 * c->n + 1, 1), *done = marks ? marks + c->n : NULL;
-	size_t *work = malloc((4 * c->n + 1) * sizeof(*work)), i;
+	size_t *work = malloc((3 * c->n + 1) * sizeof(*work)), i;
 
-	if (!marks || !work) {
+	f.order = malloc((c->n + 1) * sizeof(*f.order));
+	if (!marks || !work || !f.order) {
 		free(marks);
 		free(work);
+		free(f.order);
 		return err_set(e, ERR_FAILED, "out of memory");
 	}
-	f.order = work;
-	f.first_child = work + c->n;
-	f.next = work + 2 * c->n;
+	f.first_child = work;
+	f.next = work + c->n;
 	link_parents(&f, marks);
 	for (i = 0; i < c->n; i = catalog_chunk_end(c, i))
 		if (!marks[i])
-			walk(&f, i, work + 3 * c->n, done);
+			walk(&f, i, work + 2 * c->n, done);
 	for (i = 0; i < c->n; i = catalog_chunk_end(c, i))
 		if (!done[i])
-			walk(&f, i, work + 3 * c->n, done);
+			walk(&f, i, work + 2 * c->n, done);
 	free(marks);
-	*order = realloc(work, (c->n + 1) * sizeof(*work));
-	if (!*order)
-		*order = work;
+	free(work);
+	*order = f.order;
 	return 0;
 }
 
