@@ -31,7 +31,18 @@ packages_missing() {
 	done | sort -u | tr '\n' ' '
 }
 
-# Install what is missing, and say what. Succeeds at once, without a network, if nothing is.
+# Those of the named packages that can be installed here; of the others a word.
+packages_there() {
+	for packages_p; do
+		case $(LC_ALL=C apt-cache policy "$packages_p" 2>/dev/null) in
+		*'Candidate: (none)'* | '') echo "packages: no $packages_p here" >&2 ;;
+		*) echo "$packages_p" ;;
+		esac
+	done
+}
+
+# Install what is missing, and say what. Succeeds at once, without a network, if nothing is. What
+# is to be had is installed, and the rest a failure.
 packages_install() {
 	command -v dpkg-query >/dev/null || {
 		echo 'packages: this is no Debian; INSTALL names what is needed' >&2
@@ -51,8 +62,9 @@ packages_install() {
 	packages_apt="$packages_sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq
 		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0"
 	$packages_apt update </dev/null || echo 'packages: apt-get update failed; going on' >&2
-	# shellcheck disable=SC2086	# a list of words
-	$packages_apt install -y --no-install-recommends $packages_todo </dev/null >/dev/null
+	# shellcheck disable=SC2046,SC2086	# lists of words
+	$packages_apt install -y --no-install-recommends $(packages_there $packages_todo) </dev/null >/dev/null &&
+		[ -z "$(packages_missing "$@")" ]
 }
 
 case ${0##*/} in

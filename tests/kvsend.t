@@ -200,11 +200,11 @@ chmod 600 "$tmp/psk2"
 ok 'a short key is 2'		status 2 kvsend "$addr" --psk-file "$tmp/psk2" "$tmp/s.kv"
 
 # ---- certificates ----
-cert() { # NAME SIGNER SUBJECT-ALT-NAME DAYS
+cert() { # NAME SIGNER SUBJECT-ALT-NAME DAYS [WHEN]
 	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$tmp/$1.key" \
 		-subj "/CN=$1" -out "$tmp/$1.csr" 2>/dev/null
 	printf 'subjectAltName=%s\n' "$3" >"$tmp/ext"
-	openssl x509 -req -in "$tmp/$1.csr" -CA "$tmp/$2.pem" -CAkey "$tmp/$2.key" -CAcreateserial \
+	${5:+faketime "$5"} openssl x509 -req -in "$tmp/$1.csr" -CA "$tmp/$2.pem" -CAkey "$tmp/$2.key" -CAcreateserial \
 		-days "$4" -extfile "$tmp/ext" -out "$tmp/$1.pem" 2>/dev/null
 }
 for ca in ca otherca; do
@@ -214,7 +214,7 @@ done
 cert server ca IP:127.0.0.1 9
 cert client ca DNS:client.example 9
 cert stranger otherca DNS:client.example 9
-cert old ca DNS:client.example -1
+cert old ca DNS:client.example 1 '3 days ago'
 cert elsewhere ca DNS:elsewhere.example 9
 tls() { printf -- '--tls --cert %s --key %s --ca %s' "$tmp/$1.pem" "$tmp/$1.key" "$tmp/ca.pem"; }
 recv $(tls server) --into "$tmp/t"

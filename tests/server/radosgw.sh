@@ -80,6 +80,8 @@ fi
 # Why: without tcp_nodelay small answers wait 40 ms for a delayed acknowledgement; without the
 # two paxos options each new pool waits up to a second; radosgw alone insists on
 # "secure" towards the monitor, which authentication "none" does not offer, hence crc.
+# Ceph 18 in Debian looks for its OSD's classes below the working directory.
+classes=$(find /usr/lib /usr/lib64 -maxdepth 2 -name rados-classes 2>/dev/null | head -n 1)
 cat >"$dir/ceph.conf" <<CONF
 [global]
 fsid = $fsid
@@ -131,6 +133,7 @@ bluestore_csum_type = none
 bluestore_fsck_on_mkfs = false
 osd_memory_target = 1073741824
 osd_class_load_list = *
+${classes:+osd_class_dir = $classes}
 osd_class_default_list = *
 osd_op_num_shards = 2
 osd_op_num_threads_per_shard = 1
