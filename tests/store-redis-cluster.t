@@ -40,12 +40,8 @@ move_end() {
 	redis-cli -p "$3" CLUSTER SETSLOT "$slot" NODE "$5" >/dev/null
 }
 
-# a cluster of three masters and three replicas; slots move, a master dies
-if redis_cluster 6; then
-	cl=redis://127.0.0.1:$redis_port
-	ok 'cluster: the store contract' env KVTOOLS_TEST_REDIS="$cl" "$unit/redis"
-	ok 'cluster: the index contract' env KVTOOLS_TEST_INDEX="$cl" "$unit/index"
-	ok 'cluster: there and back'	there_and_back "$cl/tools"
+# what happens to a store and to an index when slots do
+slots_move() {
 	# a slot half moved: its keys are asked for one by one at the new place (ASK)
 	slot=$(redis-cli -p "$redis_port" CLUSTER KEYSLOT '{x}')
 	move_begin
@@ -78,6 +74,18 @@ if redis_cluster 6; then
 	SH
 	ok 'cluster: slots move during a copy' env KVTOOLS_TEST_REDIS="$cl" \
 		KVTOOLS_TEST_BREAK="sh $tmp/reshard" "$unit/redis"
+}
+
+# a cluster of three masters and three replicas; slots move, a master dies
+if redis_cluster 6; then
+	cl=redis://127.0.0.1:$redis_port
+	ok 'cluster: the store contract' env KVTOOLS_TEST_REDIS="$cl" "$unit/redis"
+	ok 'cluster: the index contract' env KVTOOLS_TEST_INDEX="$cl" "$unit/index"
+	ok 'cluster: there and back'	there_and_back "$cl/tools"
+	case $(redis-server --version) in
+	*' v=8.0.2 '*) skip 'Redis 8.0.2 falls over a key that is not there, of a slot that moves' ;;
+	*) slots_move ;;
+	esac
 	ok 'cluster: a master dies during a copy' env KVTOOLS_TEST_REDIS="$cl,127.0.0.1:$redis_port" \
 		KVTOOLS_TEST_BREAK="kill -9 $(cat "$tmp/c1/pid")" "$unit/redis"
 	for redis_i in 2 3 4 5 6; do redis_stop c$redis_i KILL; done
