@@ -471,7 +471,7 @@ listings(void **state)
 	s = open_with("s3://million/m", 0, &e, NULL);
 	n = 0;
 	assert_int_equal(store_list(s, "bf16-tp1-r0/7f/", 0, count, &n, &e), 0);
-	assert_in_range(n, 3906, 3907);
+	assert_true(n == 3906 || n == 3907);
 	n = 0;
 	assert_int_equal(store_list(s, "bf16-tp1-r0/", STORE_LIST_DIRS, count, &n, &e), 0);
 	assert_int_equal(n, 256);
@@ -634,7 +634,7 @@ bad_notes(void **state)
 	/* where others may write no note counts */
 	s3_note_begin(&note, (struct s3 *)s, "dead/x", "id");
 	s3_notes_open(dirs);
-	assert_in_range(dirs[0], 0, 1000);
+	assert_true(dirs[0] >= 0);
 	assert_int_equal(s3_notes_have(dirs, (struct s3 *)s, "dead/x", "id"), 1);
 	assert_int_equal(s3_notes_have(dirs, (struct s3 *)s, "dead/x", "id2"), 0);
 	s3_notes_close(dirs);
@@ -846,12 +846,13 @@ slow_lane(void **state)
 {
 	struct err e;
 	struct store *s = open_with("s3://bucket/slow", STORE_WRITE, &e, "bwlimit", "1MB/s", NULL);
-	double start = clock_mono();
+	double start = clock_mono(), took;
 	(void)state;
 
 	assert_int_equal(put(s, "x", data, SIZE, 0, &e), 0);
 	assert_int_equal(get(s, "x", 0, UINT64_MAX, &e), 0);
-	assert_in_range((int)((clock_mono() - start) * 10), 4, 12);
+	took = clock_mono() - start;
+	assert_true(took >= 0.4 && took < 1.3);
 	store_close(s);
 }
 

@@ -312,7 +312,7 @@ await_done(struct server *s, int n)
 }
 
 static void
-stop(struct server *s)
+end_server(struct server *s)
 {
 	pthread_join(s->thread, NULL);
 	listener_close(s->l);
@@ -396,7 +396,7 @@ transfer(const char *where, const struct conn_opts *c, int ordered, int how, int
 	/* the second time nothing moves, and nothing is loaded */
 	if (push(&s, &again, c, layers, &t, &e) < 0)
 		fail_msg("%s", e.text);
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(s.rc, 0);
 	assert_memory_equal(&t, &s.run.totals, sizeof(t));
 	assert_int_equal(again.done[WIRE_END_HAD], N);
@@ -430,7 +430,7 @@ local(void **state)
 	start(&s, "127.0.0.1:0", &c);
 	if (push(&s, &f, &c, 0, NULL, &e) < 0)
 		fail_msg("%s", e.text);
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(s.keep.n, N);
 	assert_non_null(strstr(s.run.transport, "shm, 2 connections"));
 	assert_int_equal(s.run.totals.fallbacks, 0);
@@ -472,7 +472,7 @@ refusal(const struct conn_opts *there, const struct conn_opts *here, enum err_ki
 
 	start(&s, "127.0.0.1:0", there);
 	assert_int_equal(push(&s, &f, here, 0, NULL, &e), -1);
-	stop(&s);
+	end_server(&s);
 	if (e.kind != kind)
 		fail_msg("%d: %s", e.kind, e.text);
 	assert_int_equal(s.keep.n, 0);
@@ -508,7 +508,7 @@ damage(void **state)
 	start(&s, "127.0.0.1:0", &conn);
 	if (push(&s, &f, &conn, 0, &t, &e) < 0)
 		fail_msg("%s", e.text);
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(f.done[WIRE_END_SENT], 9);
 	assert_int_equal(f.done[WIRE_END_FAILED], 1);
 	assert_int_equal(s.keep.n, 9);
@@ -527,7 +527,7 @@ source_breaks(void **state)
 	(void)state;
 	start(&s, "127.0.0.1:0", &conn);
 	assert_int_equal(push(&s, &f, &conn, 0, NULL, &e), -1);
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(e.kind, ERR_CORRUPT);
 	assert_int_equal(f.done[WIRE_END_SENT], 6);
 	assert_int_equal(s.keep.n, 6);
@@ -546,7 +546,7 @@ disk_full(void **state)
 	(void)state;
 	start(&s, "127.0.0.1:0", &conn);
 	assert_int_equal(push(&s, &f, &conn, 0, NULL, &e), -1);
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(e.kind, ERR_FAILED);
 	assert_non_null(strstr(e.text, "no space left"));
 	assert_int_equal(s.e.kind, ERR_FAILED);
@@ -572,7 +572,7 @@ little_memory(void **state)
 	pool = small;
 	if (push(&s, &f, &conn, 0, NULL, &e) < 0)
 		fail_msg("%s", e.text);
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(s.keep.n, N);
 	pool_close(small);
 	assert_int_equal(pool_open(&pool, 1 << 30, &e), 0);
@@ -609,7 +609,7 @@ many_senders(void **state)
 			fail_msg("%u: %s", i, p[i].e.text);
 		assert_int_equal(p[i].f.done[WIRE_END_SENT], 50);
 	}
-	stop(&s);
+	end_server(&s);
 	assert_int_equal(s.keep.n, 24 * 50);
 }
 
