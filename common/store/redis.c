@@ -409,23 +409,23 @@ unlink_one(void *ctx, struct resp *r, struct err *e)
 	return x->states[x->which[0]] == PENDING ? -1 : 0;
 }
 
-/* All names that node has, a batch at a time. Failures stay PENDING. */
+/* All names that node has, a batch at a time, unless it is away. Failures stay PENDING. */
 static void
 delete_at(struct deleting *x, size_t node, size_t n, size_t *which)
 {
 	struct redis_net *net = x->s->net;
 	struct err ignored;
-	size_t i;
+	size_t i, bad = 0;
 
 	x->n = 0;
 	x->which = which;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && bad < 2; i++) {
 		const char *key = redis_key(x->s, x->names[i], &x->key, NULL);
 
 		if (key && redis_net_node_of(net, key) == node)
 			which[x->n++] = i;
 		if (x->n == BATCH || (i + 1 == n && x->n > 0)) {
-			redis_net_run_at(net, node, unlink_batch, x, &ignored);
+			bad += redis_net_run_at(net, node, unlink_batch, x, &ignored) < 0;
 			redis_lock_renew(x->s);
 			x->n = 0;
 		}
@@ -438,29 +438,29 @@ redis_delete(struct store *s, const char *const *names, size_t n, signed char *s
 {
 	struct deleting x = { .s = of(s), .names = names, .states = states };
 	size_t which[BATCH], i, node;
-	struct err why, *first = e;
-	int rc = 0;
+	struct err why, first = { 0 };
+	const char *key;
+	int away = 0;	/* a server: that is waited for once, and not for each name */
 
 	memset(states, PENDING, n);
 	for (node = 0; node < redis_net_nodes(x.s->net); node++)
 		delete_at(&x, node, n, which);
+	x.which = which;
+	x.n = 1;
 	for (i = 0; i < n; i++) {
-		const char *key;
-
 		if (states[i] != PENDING)
 			continue;
 		which[0] = i;
-		x.which = which;
-		x.n = 1;
-		key = redis_key(x.s, names[i], &x.key, first);
-		if (key && redis_net_run(x.s->net, key, unlink_one, &x, first) == 0)
+		key = away ? NULL : redis_key(x.s, names[i], &x.key, &why);
+		if (key && redis_net_run(x.s->net, key, unlink_one, &x, &why) == 0)
 			continue;
 		states[i] = -1;
-		first = &why;
-		rc = -1;
+		away = why.kind == ERR_TEMP || why.kind == ERR_STOPPED;
+		if (!first.kind)
+			first = why;
 	}
 	buf_free(&x.key);
-	return rc;
+	return first.kind ? err_set(e, first.kind, "%s", first.text) : 0;
 }
 
 /* ---- touch ---- */

@@ -42,7 +42,7 @@ ask_memory(void *ctx, struct resp *r, struct err *e)
 	if (!info)
 		return err_sys(e, "info");
 	resp_call(r, "INFO memory");
-	if (resp_flush(r, e) == 0 && resp_get_text(r, info, INFO_MAX, e) == 0) {
+	if (resp_flush(r, e) == 0 && resp_get_text(r, info, INFO_MAX, e) >= 0) {
 		m->max += field(info, "\nmaxmemory:");
 		m->used += field(info, "\nused_memory:");
 		rc = 0;
@@ -91,6 +91,7 @@ struct locking {
 	const char *text;		/* what to write: SET NX */
 	char holder[160];
 	int64_t answer;
+	int tries;
 };
 
 static int
@@ -110,7 +111,7 @@ run_script(void *ctx, struct resp *r, struct err *e)
 	return resp_flush(r, e) < 0 ? -1 : resp_get_number(r, &l->answer, e);
 }
 
-/* answer 1: ours. 0: holder has it. */
+/* answer 1: ours, maybe by a try whose answer was lost. 0: holder has it. */
 static int
 set_lock(void *ctx, struct resp *r, struct err *e)
 {
@@ -118,6 +119,7 @@ set_lock(void *ctx, struct resp *r, struct err *e)
 	char text[8];
 	int rc;
 
+	l->tries++;
 	resp_begin(r, 6);
 	resp_text(r, "SET");
 	resp_text(r, l->key);
@@ -131,10 +133,10 @@ set_lock(void *ctx, struct resp *r, struct err *e)
 	if (resp_flush(r, e) < 0)
 		return -1;
 	rc = resp_get_text(r, text, sizeof(text), e);
-	if (rc < 0)
+	if (rc < 0 || resp_get_text(r, l->holder, sizeof(l->holder), e) < 0)
 		return -1;
-	l->answer = rc == 0;
-	return resp_get_text(r, l->holder, sizeof(l->holder), e) < 0 ? -1 : 0;
+	l->answer = rc == 0 || (l->tries > 1 && !strcmp(l->holder, l->text));
+	return 0;
 }
 
 /* "host pid since" of a lock. dead: a process of this host that is no more. */

@@ -43,6 +43,7 @@ struct listing {
 	size_t cap;
 	char cursor[24];
 	uint64_t cost, most;	/* of this server's pages; its keys */
+	double since;		/* something new came last, or another server was begun */
 	int lfu, known;		/* how this server counts uses */
 	int end;		/* the callback's answer: enough, or failed */
 	struct err why;		/* with it */
@@ -334,6 +335,8 @@ scan(struct listing *l, struct resp *r, struct err *e)
 			return -1;
 		if (give_page(l) != 0)
 			return 0;	/* the next page is on its way: an unsettled connection */
+		if (l->n_names)
+			l->since = clock_mono();
 	} while (!last);
 	return 0;
 }
@@ -354,18 +357,18 @@ static int
 list_all(struct listing *l, struct err *e)
 {
 	struct redis_net *net = l->s->net;
-	double since = clock_mono();
 	struct err why;
 	size_t i;
 
+	l->since = clock_mono();
 	if (redis_net_nodes(net) == 0)
 		return err_set(e, ERR_REFUSED, "list: a cluster, and CLUSTER SLOTS is not allowed");
 	for (i = 0; i < redis_net_nodes(net) && l->end == 0; i++) {
 		if (redis_net_run_at(net, i, list_server, l, &why) == 0) {
-			since = clock_mono();
+			l->since = clock_mono();
 			continue;
 		}
-		if (redis_net_again(net, since, &why) < 0)
+		if (redis_net_again(net, l->since, &why) < 0)
 			return err_set(e, why.kind, "%s", why.text);
 		i = (size_t)-1;		/* the servers may be others now */
 	}

@@ -313,11 +313,12 @@ ask_sentinel(const struct redis_login *l, struct resp *r, struct redis_place *at
 		return -1;
 	if (n != 2)
 		return err_set(e, ERR_USAGE, "sentinel: knows no master '%s'", l->sentinel);
-	if (resp_get_text(r, at->host, sizeof(at->host), e) != 0 ||
-	    resp_get_text(r, port, sizeof(port), e) != 0)
+	if (resp_get_text(r, at->host, sizeof(at->host), e) < 0 ||
+	    resp_get_text(r, port, sizeof(port), e) < 0)
 		return err_in(e, "sentinel");
-	if (num_u64(&v, port, 1, 65535, "port", NULL) < 0)
-		return err_set(e, ERR_CORRUPT, "sentinel: bad port");
+	if (!*at->host || num_u64(&v, port, 1, 65535, "port", NULL) < 0)
+		return err_set(e, ERR_CORRUPT, "sentinel: tells no address of '%s'",
+			l->sentinel);
 	at->port = (int)v;
 	return 0;
 }

@@ -154,6 +154,17 @@ load_slots(void *ctx, struct resp *r, struct err *e)
 	return 0;
 }
 
+static struct node *
+node_number(struct redis_net *n, size_t i)
+{
+	struct node *x;
+
+	pthread_mutex_lock(&n->lock);
+	x = i < n->n_nodes ? n->nodes[i] : NULL;
+	pthread_mutex_unlock(&n->lock);
+	return x;
+}
+
 static int
 with(struct redis_net *n, struct node *x, redis_fn *fn, void *ctx, struct err *e)
 {
@@ -188,16 +199,19 @@ static int
 find(struct redis_net *n, struct err *e)
 {
 	struct asked a = { .n = n };
+	struct node *x;
 	size_t i;
 
 	if (n->login.sentinel)
 		return find_master(n, e);
-	for (i = 0; i < n->n_nodes; i++) {
-		a.x = n->nodes[i];
-		if (with(n, n->nodes[i], load_slots, &a, e) < 0)
+	for (i = 0; (x = node_number(n, i)); i++) {
+		a.x = x;
+		if (with(n, x, load_slots, &a, e) < 0)
 			continue;
+		pthread_mutex_lock(&n->lock);
 		if (!n->cluster)
-			n->master = n->nodes[i];
+			n->master = x;
+		pthread_mutex_unlock(&n->lock);
 		return 0;
 	}
 	return -1;
@@ -218,9 +232,10 @@ begin(struct redis_net *n, struct err *e)
 static struct node *
 node_of(struct redis_net *n, const char *key)
 {
-	struct node *x = n->master;
+	struct node *x;
 
 	pthread_mutex_lock(&n->lock);
+	x = n->master;
 	if (n->cluster)
 		x = n->nodes[key ? n->owner[redis_slot(key, strlen(key))] : n->masters[0]];
 	pthread_mutex_unlock(&n->lock);
@@ -230,9 +245,14 @@ node_of(struct redis_net *n, const char *key)
 size_t
 redis_net_nodes(struct redis_net *n)
 {
+	size_t nodes;
+
 	if (!n->cluster)
 		return n->moved ? 0 : 1;
-	return n->n_masters;
+	pthread_mutex_lock(&n->lock);
+	nodes = n->n_masters;
+	pthread_mutex_unlock(&n->lock);
+	return nodes;
 }
 
 size_t
@@ -367,9 +387,10 @@ redis_net_again(struct redis_net *n, double since, const struct err *why)
 int
 redis_net_run_at(struct redis_net *n, size_t node, redis_fn *fn, void *ctx, struct err *e)
 {
-	struct node *x = n->master;
+	struct node *x;
 
 	pthread_mutex_lock(&n->lock);
+	x = n->master;
 	if (n->cluster && node < n->n_masters)
 		x = n->nodes[n->masters[node]];
 	pthread_mutex_unlock(&n->lock);
