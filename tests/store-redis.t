@@ -141,12 +141,16 @@ redis-cli -p "$again" SHUTDOWN NOSAVE 2>/dev/null
 # a server that lies
 redis_start real
 kvput "redis://127.0.0.1:$redis_port" <"$tmp/s" 2>/dev/null
-hostile() {	# MODE STATUS TEXT
+spoil() {	# MODE: its URL in $bad
 	"$here/server/resphostile.py" "$1" "$redis_port" "$tmp/port.$1" 2>/dev/null &
 	redis_pids="$redis_pids $!"
 	redis_n=0
 	until [ -s "$tmp/port.$1" ] || [ $redis_n -gt 250 ]; do redis_n=$((redis_n + 1)); sleep 0.02; done
-	bad="redis://127.0.0.1:$(cat "$tmp/port.$1")?retry=1s&timeout=1s"
+	bad=redis://127.0.0.1:$(cat "$tmp/port.$1")
+}
+hostile() {	# MODE STATUS TEXT
+	spoil "$1"
+	bad="$bad?retry=1s&timeout=1s"
 	if [ "$2" = 0 ]; then
 		ok "hostile: $1: all comes through" sh -c "kvget '$bad' 2>'$tmp/said' | cmp - '$tmp/s'"
 	else
@@ -176,11 +180,8 @@ noted() { kvstat index export "$tmp/ix" --index "redis://127.0.0.1:$redis_port" 
 kvput "$tmp/ix" --index "redis://127.0.0.1:$redis_port" <"$tmp/s" 2>/dev/null
 kvget "$tmp/ix" --index "redis://127.0.0.1:$redis_port" >/dev/null 2>&1
 for mode in nil lost; do
-	"$here/server/resphostile.py" $mode "$redis_port" "$tmp/port.$mode" 2>/dev/null &
-	redis_pids="$redis_pids $!"
-	redis_n=0
-	until [ -s "$tmp/port.$mode" ] || [ $redis_n -gt 250 ]; do redis_n=$((redis_n + 1)); sleep 0.02; done
-	timeout 20 kvget "$tmp/ix" --index "redis://127.0.0.1:$(cat "$tmp/port.$mode")" >/dev/null 2>"$tmp/said.$mode"
+	spoil $mode
+	timeout 20 kvget "$tmp/ix" --index "$bad" >/dev/null 2>"$tmp/said.$mode"
 	echo $? >"$tmp/rc.$mode"
 	noted 1 >"$tmp/once.$mode"
 done
@@ -189,6 +190,35 @@ ok '... its uses are not, and that is said' grep -q 'too many write at once' "$t
 is '... nor counted' "$(cat "$tmp/once.nil")" 8
 is 'a lost answer: asked again' "$(cat "$tmp/rc.lost") $(grep -c noted "$tmp/said.lost")" '0 0'
 is '... and counted at least once' "$(noted 3)" 8
+
+# readers of an index
+ix=redis://127.0.0.1:$redis_port/1
+kvstat index export "$tmp/ix" --index "redis://127.0.0.1:$redis_port" >"$tmp/entries"
+awk 'BEGIN { for (i = 0; i < 511; i++) printf "{\"schema\":\"kv.index/1\",\"name\":\"n%05d\",\"size\":1}\n", i }' >"$tmp/511"
+kvstat index import "$tmp/ix" --index "$ix" "$tmp/511" 2>/dev/null
+spoil page
+ok 'a connection that breaks: no entry comes twice' sh -c "kvstat index export '$tmp/ix' --index '$bad' | cmp - '$tmp/entries'"
+spoil names
+ok 'more names than asked for are 4' sh -c "kvstat index export '$tmp/ix' --index '$bad/1' 2>'$tmp/said'
+	[ \$? -eq 4 ] && grep -q 'more than asked for' '$tmp/said'"
+is 'what was not read is not called unknown' "$(kvstat index verify "$tmp/ix" --index "$bad/1" -o tsv 2>/dev/null | grep -c unknown)" 0
+spoil oom
+printf '{"timestamp":1.5,"model_name":"m","chunk_hashes":["0x1234"]}\n' | cat "$tmp/entries" - >"$tmp/log"
+ok 'entries that could not be written are 7, lookups or not' sh -c "kvstat index import '$tmp/ix' --index '$bad' '$tmp/log' 2>'$tmp/said'
+	[ \$? -eq 7 ] && grep -q '8 notes lost' '$tmp/said'"
+
+# one that goes away: in the middle of a list, of a lock, of a deletion
+redis_cli real -n 2 EVAL "for i = 1, 4000 do local h = redis.sha1hex(i)
+	redis.call('SET', 'tiny/bf16-tp1-r0/' .. h:sub(1, 2) .. '/' .. h .. '.kv.safetensors', i) end" 0 >/dev/null
+spoil late
+is 'a list goes on, however long it took so far' "$(kvstat du "$bad/2?retry=1s" -o tsv | cut -f 2)" 4000
+spoil lock
+ok 'a lock whose answer was lost is held' kvevict --lock "$bad/2" --max-chunks 3999 --min-age 0
+is '... and let go'		"$(redis_cli real -n 2 EXISTS kvtools:lock:evict)" 0
+spoil gone
+ok 'a deletion is given up after one wait' status 5 timeout 15 kvevict "$bad/2?retry=1s" --all --yes --min-age 0 --max-delete 100%
+spoil nobody
+ok 'a sentinel that tells nothing is 4' refused 4 'tells no address' "$bad?sentinel=kv"
 redis_stop real
 
 finish

@@ -259,17 +259,20 @@ verify(const char *url, const struct select *all)
 	struct stat_place s;
 	char json[100];
 	struct err e;
+	int rc;
 
 	if (!ix)
 		return;
 	if (stat_open(&s, url, all, 0) < 0)
 		goto close;
 	c.out = out_open("kv.index.verify/1", cols, N_COLS, NAME);
-	if (take_objects(&c, &s.cat, &e) < 0 ||
-	    index_each(ix, "", INDEX_BY_NAME, check_entry, &c, &e) < 0)
+	rc = take_objects(&c, &s.cat, &e);
+	if (rc == 0)
+		rc = index_each(ix, "", INDEX_BY_NAME, check_entry, &c, &e);
+	if (rc < 0)
 		tool_fail(&e);
 	HASH_ITER(hh, c.all, o, next) {
-		if (!o->noted)
+		if (!o->noted && rc == 0)
 			tell(&c, o->name, "unknown", o->size, OUT_NONE);
 		HASH_DEL(c.all, o);
 		free(o);

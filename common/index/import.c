@@ -144,8 +144,9 @@ write_hashes(struct import *im, struct err *e)
 	struct hash_use *u, *next;
 	int rc = 0;
 
-	if (im->hashes && index_flush(im->ix, e) == 0)
-		rc = index_each(im->ix, "", INDEX_BY_NAME, match, im, e);
+	if (im->hashes)
+		rc = index_flush(im->ix, e) < 0 ? -1 :
+			index_each(im->ix, "", INDEX_BY_NAME, match, im, e);
 	HASH_ITER(hh, im->hashes, u, next) {
 		im->counts.unknown += u->found ? 0 : u->n;
 		HASH_DEL(im->hashes, u);

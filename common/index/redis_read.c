@@ -220,7 +220,7 @@ take_names(struct paging *p, struct resp *r, int scored, struct err *e)
 	if (resp_get_array(r, &n, e) < 0)
 		return -1;
 	n /= scored ? 2 : 1;
-	if (n > INDEX_PAGE)
+	if (n > INDEX_PAGE - p->pg->n)
 		return err_set(e, ERR_CORRUPT, "reply: more than asked for");
 	for (; n > 0; n--)
 		if (take_name(p, r, scored, e) < 0)
@@ -356,6 +356,20 @@ take_entries(struct paging *p, struct resp *r, struct err *e)
 	return 0;
 }
 
+/* Behind the page before; what a broken connection left of this one is let go. */
+static int
+begin(struct paging *p, struct err *e)
+{
+	struct index_page *pg = p->pg;
+
+	while (pg->n > 0)
+		index_entry_free(&pg->v[--pg->n]);
+	p->rank = -1;
+	free(p->after);
+	p->after = pg->last.name ? strdup(pg->last.name) : NULL;
+	return pg->last.name && !p->after ? err_sys(e, "read") : 0;
+}
+
 static int
 page(void *ctx, struct resp *r, struct err *e)
 {
@@ -363,6 +377,8 @@ page(void *ctx, struct resp *r, struct err *e)
 	struct index_page *pg = p->pg;
 	size_t asked;
 
+	if (begin(p, e) < 0)
+		return -1;
 	do {
 		asked = INDEX_PAGE - pg->n;
 		if ((pg->order == INDEX_BY_NAME ? names_by_name(p, r, e) :
@@ -386,18 +402,13 @@ redis_index_page(struct index *ix, struct index_page *pg, struct err *e)
 {
 	struct redis_index *x = (struct redis_index *)ix;
 	struct paging *p = calloc(1, sizeof(*p));
-	int rc = -1;
+	int rc;
 
 	if (!p)
 		return err_sys(e, "read");
 	p->x = x;
 	p->pg = pg;
-	p->rank = -1;
-	p->after = pg->last.name ? strdup(pg->last.name) : NULL;
-	if (pg->last.name && !p->after)
-		err_sys(e, "read");
-	else
-		rc = redis_net_run(x->net, x->meta, page, p, e);
+	rc = redis_net_run(x->net, x->meta, page, p, e);
 	free_names(p);
 	buf_free(&p->key);
 	free(p->after);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""A server between a client and a real Redis that spoils replies to GET and GETRANGE, SCAN, or
-EXEC.
+"""A server between a client and a real Redis that spoils replies: to GET and GETRANGE, or what
+the tables below say.
 
 usage: resphostile.py MODE REAL-PORT PORT-FILE
 """
@@ -14,9 +14,22 @@ mode, real_port, port_file = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 spoiled = {"n": 0}
 
 
-NAMES = b"".join(b"$6\r\nkey%03d\r\n" % (i % 1000) for i in range(50000))
-ENDLESS = {     # the same page again and again
-    "rounds": b"*2\r\n$2\r\n77\r\n*50000\r\n" + NAMES,
+def texts(form, n):
+    return b"*%d\r\n" % n + b"".join(b"$6\r\n" + form % i + b"\r\n" for i in range(n))
+
+
+ANSWERS = {     # always the same
+    "rounds": (b"SCAN", b"*2\r\n$2\r\n77\r\n" + texts(b"k%05d", 50000)),    # and again
+    "nobody": (b"SENTINEL", b"*2\r\n$-1\r\n$-1\r\n"),
+    "oom": (b"EVAL", b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+    "names": (b"ZRANGEBYLEX", texts(b"n%05d", 512)),    # a page, whatever was asked for
+}
+CUTS = {        # done, and not told: the connection ends, once
+    "lost": (b"EXEC", 1),
+    "lock": (b"SET", 1),
+    "page": (b"HMGET", 6),
+    "late": (b"SCAN", 4),
+    "gone": (b"UNLINK", 3),     # and there is no other
 }
 
 
@@ -90,12 +103,16 @@ def serve(client, own_port):
                 continue
             real.sendall(request)
             reply = item(g)
-            if words[2].upper() == b"EXEC" and mode == "lost":  # done, and not told, once
+            if words[2].upper() == ANSWERS.get(mode, b" ")[0]:
+                reply = ANSWERS[mode][1]
+            if words[2].upper() == CUTS.get(mode, b" ")[0]:
                 spoiled["n"] += 1
-                if spoiled["n"] == 1:
+                if mode == "late":
+                    time.sleep(0.4)
+                if spoiled["n"] == CUTS[mode][1]:
+                    if mode == "gone":
+                        os._exit(0)
                     break
-            if words[2].upper() == b"SCAN" and mode in ENDLESS:
-                reply = ENDLESS[mode]
             if words[2].upper() in (b"GET", b"GETRANGE") and reply[:1] == b"$":
                 reply, end = spoil(reply, own_port)
                 client.sendall(reply)
