@@ -88,7 +88,7 @@ metrics_end(struct buf *b, double seconds)
 	struct err e;
 
 	written = 1;
-	if (opts_common.metrics) {
+	if (opts_common.metrics && !opts_common.dry) {
 		metrics_line(b, "duration_seconds", NULL, seconds);
 		metrics_line(b, "last_run_timestamp_seconds", NULL, now);
 		metrics_line(b, "last_success_timestamp_seconds", NULL,

@@ -6,7 +6,8 @@
 
 /* --metrics-file: Prometheus text for the textfile collector, written whole or not at all,
  * on failure too. Begin, add lines of your own ("kvtools_evict_..."), end writes it with run
- * time, last success and exit code. Nothing happens without the option. */
+ * time, last success and exit code. Nothing happens without the option, nor in a dry run, which
+ * did nothing that could be counted and is no success either. */
 void metrics_begin(struct buf *b);
 void metrics_line(struct buf *b, const char *name, const char *labels, double value);
 void metrics_whole(struct buf *b, const char *name, const char *labels, double value);

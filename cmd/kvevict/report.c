@@ -86,14 +86,17 @@ row(const struct kvevict *k, const struct plan_step *s)
 	char hex[KEY_HEX], name[KEY_SHORT];
 	union out_value r[COLS];
 
+	key_hash_hex(hex, units_hash(u, s->entry));
+	key_hash_short(name, units_hash(u, s->entry));
+
 	r[ACTION].s = action(k);
 	r[REASON].s = evict_reason(ev, s);
-	r[NAME].s = key_hash_short(name, units_hash(u, s->entry));
+	r[NAME].s = out_human() ? name : hex;
 	r[SIZE].u = v->bytes;
 	r[USED].i = (int64_t)used;
 	r[HITS].u = ev->knows_hits ? v->hits : OUT_NONE;
 	r[SCORE].d = ev->steady ? s->score : NAN;	/* dry runs and real runs agree */
-	r[HASH].s = key_hash_hex(hex, units_hash(u, s->entry));
+	r[HASH].s = hex;
 	r[MODEL].s = g->model;
 	r[DTYPE].s = *g->dtype ? g->dtype : NULL;
 	r[TP].u = g->tp;
@@ -357,6 +360,6 @@ report_close(struct kvevict *k, const struct evict_run *r)
 	if (has_summary(k, r))
 		summary_lines(k, r);
 	summary_json(k, r);
-	if (!opts_common.dry)	/* nothing was done that could be counted */
+	if (k->ev.policy)	/* otherwise it is not known what lies there */
 		metrics(k, r);
 }

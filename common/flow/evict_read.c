@@ -255,6 +255,7 @@ evict_read(struct evict *ev, struct place *p, struct index *ix, const struct evi
 	ev->place = p;
 	ev->index = ix;
 	ev->now_s = (double)clock_now();
+	ev->max_bytes = ev->low_bytes = UINT64_MAX;
 	select_init(&all);
 	all.other = keep_other;
 	all.other_ctx = ev;
