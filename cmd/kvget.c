@@ -72,7 +72,7 @@ static const struct usage usage = {
 	"gen:MODEL, or - to filter standard input. Every byte is checked before it is passed on.",
 	options,
 	"  kvget ./store --chain 9ad0b1 > demo.kv\n"
-	"  kvget --from shm:hot --from s3://b/kv --tokens p.json --fill shm:hot -O p.kv\n"
+	"  kvget --from shm:hot --from @prod --tokens p.json --fill shm:hot -O p.kv\n"
 	"  kvget - --compress none < packed.kv > plain.kv\n"
 	"  kvget ./engine --tokens p.json --algo lmcache-builtin:C:seed=0 \\\n"
 	"      --rename blake3 -O p.kv",
@@ -244,9 +244,10 @@ summary(const struct copy_result *r)
 {
 	char size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
 	const struct flow_stats *s = &r->stats;
+	uint64_t n = s->put + s->skipped;	/* as tokens and bytes are */
 
 	tool_note("%s%" PRIu64 " chunk%s, %" PRIu64 " tokens, %s in %s (%s)%s",
-		opts_common.dry ? "would get " : "", s->put, s->put == 1 ? "" : "s", s->tokens,
+		opts_common.dry ? "would get " : "", n, n == 1 ? "" : "s", s->tokens,
 		num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
 		num_rate_text(rate, (double)s->bytes_in / (r->seconds > 0 ? r->seconds : 1)),
 		r->timed_out ? "; time limit reached" : "");

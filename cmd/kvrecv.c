@@ -158,7 +158,7 @@ settle(const struct wire_run *r, int rc, const struct err *e)
 	int away = rc < 0 && !r->ended && e->kind == ERR_TEMP;
 
 	if (rc < 0 && !*r->transport) {		/* never got as far as the lanes */
-		tool_note("refused: %s", e->text);
+		tool_note("no transfer: %s", e->text);
 	} else if (away && r->retries) {
 		g.run = *r;
 		g.cut_at = clock_mono();

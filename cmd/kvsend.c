@@ -312,7 +312,7 @@ session(void *ctx, struct conn *c, struct wire_door *door)
 		rc = wire_source_run(g.source, c, door, &e);
 		pthread_mutex_lock(&lock);
 		if (rc < 0 && !*wire_source_transport(g.source, NULL)) {
-			tool_note("refused: %s", e.text);	/* never got as far as the lanes */
+			tool_note("no transfer: %s", e.text);	/* never got as far as the lanes */
 		} else if (rc < 0 && e.kind == ERR_TEMP && wire_source_returns(g.source)) {
 			g.cut_at = clock_mono();
 			g.cut_why = e;

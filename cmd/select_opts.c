@@ -8,6 +8,8 @@
 #include "select_opts.h"
 #include "tool.h"
 
+#define NO_NAME "none"	/* no hash begins like this */
+
 /* Lists of texts, ended by NULL; they live as long as the program. */
 static void
 add(const char *const **list, size_t *n, const char *text)
@@ -99,7 +101,7 @@ names_from(struct select *s, const char *path)
 	}
 	buf_free(&b);
 	if (!s->n_prefixes)	/* an empty list selects nothing, not everything */
-		add(&s->prefixes, &s->n_prefixes, "none");
+		add(&s->prefixes, &s->n_prefixes, NO_NAME);
 }
 
 int
@@ -176,6 +178,8 @@ select_unique(const struct select *s, const struct catalog *c)
 	for (i = 0; i < s->n_prefixes; i++) {
 		struct err e;
 
+		if (!strcmp(s->prefixes[i], NO_NAME))
+			continue;	/* of an empty list, of which nothing is missing */
 		if (strlen(s->prefixes[i]) == 64 && c->n > LOOKS_MAX / s->n_prefixes)
 			continue;	/* whole names are unique, and so many are a program's */
 		n = fits(c, s->prefixes[i], two);

@@ -53,7 +53,7 @@ climb(const struct stat_place *s, size_t row, struct climb *c)
 static void
 print(struct out *out, const struct stat_place *s, size_t row)
 {
-	char hex[KEY_HEX], brief[KEY_SHORT], missing[KEY_SHORT];
+	char hex[KEY_HEX], brief[KEY_SHORT], missing[KEY_HEX];
 	union out_value v[N_COLS];
 	struct climb c;
 
@@ -66,7 +66,8 @@ print(struct out *out, const struct stat_place *s, size_t row)
 	v[TOKENS].u = c.tokens;
 	v[SIZE].u = c.bytes;
 	v[STATE].s = c.missing.len ? "broken" : "complete";
-	v[MISSING].s = c.missing.len ? key_hash_short(missing, &c.missing) : NULL;
+	v[MISSING].s = !c.missing.len ? NULL : out_human() ?
+		key_hash_short(missing, &c.missing) : key_hash_hex(missing, &c.missing);
 	v[MODEL].s = s->cat.groups[s->cat.rows[row].group].model;
 	v[HASH].s = hex;
 	out_row(out, v);

@@ -21,12 +21,12 @@ static const struct usage usage = {
 	"of another size (!), from the listings alone. Exit status 1 if they differ.",
 	options,
 	"  kvstat diff ./a s3://bucket/a\n"
-	"  kvstat diff -o name redis://h s3://b/kv | kvget redis://h --names-from - \\\n"
-	"      --fill s3://b/kv",
+	"  kvstat diff redis://h s3://prod/kv | awk '$2 == \"<\" { print $1 }' |\n"
+	"      kvget redis://h --names-from - --fill s3://prod/kv",
 	"kvstat(1)",
 };
 
-enum { NAME, STATE, SIZE_A, SIZE_B, RANK, MODEL, DTYPE, N_COLS };
+enum { NAME, STATE, SIZE_A, SIZE_B, RANK, MODEL, DTYPE, HASH, N_COLS };
 
 static const struct out_col cols[N_COLS] = {
 	[NAME] = { "NAME", "name", OUT_TEXT, 0, 0 },
@@ -36,6 +36,7 @@ static const struct out_col cols[N_COLS] = {
 	[RANK] = { "RANK", "rank", OUT_COUNT, 0, 0 },
 	[MODEL] = { "MODEL", "model", OUT_TEXT, 0, 0 },
 	[DTYPE] = { "DTYPE", "dtype", OUT_TEXT, 0, 0 },
+	[HASH] = { "HASH", "hash", OUT_TEXT, 2, 0 },
 };
 
 struct joining {
@@ -52,7 +53,8 @@ row(struct joining *j, const struct cat_row *x, const struct cat_row *y)
 	union out_value v[N_COLS];
 	char hex[KEY_HEX], brief[KEY_SHORT];
 
-	v[NAME].s = out_human() ? key_hash_short(brief, &r->hash) : key_hash_hex(hex, &r->hash);
+	v[HASH].s = key_hash_hex(hex, &r->hash);
+	v[NAME].s = out_human() ? key_hash_short(brief, &r->hash) : hex;
 	v[STATE].s = !y ? "<" : !x ? ">" : "!";
 	v[SIZE_A].u = x ? x->size : OUT_NONE;
 	v[SIZE_B].u = y ? y->size : OUT_NONE;

@@ -44,13 +44,18 @@ static enum import_form log_form;
 static struct index *
 open_index(const char *url, unsigned flags)
 {
-	char *full;
+	const char *where = conf_get(opts_conf, "index");
 	struct index *ix = NULL;
 	struct err e;
+	char *full;
 
 	full = conf_store_url(opts_conf, url, &e);
-	if (!full || index_open(&ix, conf_get(opts_conf, "index"), full, flags, opts_conf, &e) < 0)
+	if (!full || index_open(&ix, where, full, flags, opts_conf, &e) < 0) {
+		if (full && e.kind == ERR_ABSENT)
+			err_set(&e, ERR_ABSENT, "no index of '%s' (kvstat index rebuild makes it)",
+				url);
 		tool_fail(&e);
+	}
 	free(full);
 	return ix;
 }

@@ -39,12 +39,15 @@ static void
 put_text(struct buf *b, const char *name, const char *value)
 {
 	if (!opts_common.json) {
-		char clean[400];
+		char label[200], clean[400];
 
-		buf_printf(b, "%-13s %s\n", name, out_safe(clean, sizeof(clean), value));
+		buf_printf(b, "%-13s %s\n", out_safe(label, sizeof(label), name),
+			out_safe(clean, sizeof(clean), value));
 		return;
 	}
-	buf_printf(b, ",\"%s\":", name);
+	buf_chr(b, ',');
+	buf_json(b, name, strlen(name));
+	buf_chr(b, ':');
 	buf_json(b, value, strlen(value));
 }
 
@@ -153,6 +156,7 @@ show_head(const struct chunk_head *h)
 struct show {
 	struct sink base;	/* first */
 	int heads;
+	struct key_hash last;	/* of rank 0 */
 	uint64_t chunks, chains, bytes, tokens;
 };
 
@@ -160,15 +164,19 @@ static int
 show_put(struct sink *s, struct pool *pool, struct flow_item *it, struct err *e)
 {
 	struct show *x = (struct show *)s;
+	const struct chunk_head *h = &it->chunk.head;
 
 	(void)pool, (void)e;
 	x->chunks++;
-	x->chains += it->chunk.head.parent.len == 0 && it->chunk.head.key.rank == 0;
 	x->bytes += it->chunk.mem.len;
-	if (it->chunk.head.key.rank == 0)
-		x->tokens += it->chunk.head.tokens;
+	if (h->key.rank == 0) {
+		/* chain by chain: what does not continue the one before begins or branches */
+		x->chains += !x->last.len || key_hash_cmp(&h->parent, &x->last) != 0;
+		x->tokens += h->tokens;
+		x->last = h->key.hash;
+	}
 	if (x->heads)
-		show_head(&it->chunk.head);
+		show_head(h);
 	return 0;
 }
 
@@ -191,8 +199,9 @@ totals(const struct show *x, const char *word)
 			",\"tokens\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"state\":\"%s\"}\n",
 			x->chunks, x->chains, x->tokens, x->bytes, word);
 	else
-		printf("%" PRIu64 " chunks in %" PRIu64 " chains, %" PRIu64 " tokens, %s, %s\n",
-			x->chunks, x->chains, x->tokens, num_size_text(size, x->bytes), word);
+		printf("%" PRIu64 " chunk%s in %" PRIu64 " chain%s, %" PRIu64 " tokens, %s, %s\n",
+			x->chunks, x->chunks == 1 ? "" : "s", x->chains, x->chains == 1 ? "" : "s",
+			x->tokens, num_size_text(size, x->bytes), word);
 }
 
 static void
@@ -218,11 +227,15 @@ show_store(const struct stat_place *s)
 	for (i = 0; i < s->cat.n; i = catalog_chunk_end(&s->cat, i))
 		n++;
 	if (opts_common.json) {
-		printf("{\"schema\":\"kv.store/1\",\"url\":\"%s\",\"dialect\":\"%s\","
+		struct buf b = { 0 };
+
+		buf_json(&b, store_url(s->place.store), strlen(store_url(s->place.store)));
+		printf("{\"schema\":\"kv.store/1\",\"url\":%s,\"dialect\":\"%s\","
 			"\"chunks\":%zu,\"objects\":%zu,\"bytes\":%" PRIu64 ",\"foreign\":%"
-			PRIu64 ",\"litter\":%" PRIu64 "}\n", store_url(s->place.store),
+			PRIu64 ",\"litter\":%" PRIu64 "}\n", buf_text(&b) ? b.p : "null",
 			dialect_word(s->place.dialect), n, s->cat.n, s->cat.bytes,
 			s->cat.foreign, s->cat.litter);
+		buf_free(&b);
 		return;
 	}
 	printf("%-13s %s\n%-13s %s (%s)\n%-13s %zu in %zu objects, %s\n", "store",

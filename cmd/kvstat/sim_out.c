@@ -213,7 +213,8 @@ static void
 advise(void)
 {
 	const struct kept *top, *pick = choose(&top);
-	char size[NUM_TEXT] = "", text[500], members[600];
+	char size[NUM_TEXT] = "", text[500];
+	struct buf members = { 0 };
 	double limit = ceiling();
 
 	if (!pick || sim.n < 2)
@@ -229,8 +230,11 @@ advise(void)
 			"(%.4f)%s", pick->policy, pick->capacity, *size ? ", " : "", size,
 			pick->hit, limit > 0 ? 100 * pick->hit / limit : 0, limit,
 			pick == top ? "" : "; more room adds less than a tenth");
-	snprintf(members, sizeof(members), "\"advice\":\"%s\"", text);
-	out_summary("kvstat sim", members, 0);
+	buf_str(&members, "\"advice\":");
+	buf_json(&members, text, strlen(text));
+	if (buf_text(&members))
+		out_summary("kvstat sim", members.p, 0);
+	buf_free(&members);
 	if (!opts_common.json)
 		tool_note("%s", text);
 }

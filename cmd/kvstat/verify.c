@@ -41,7 +41,7 @@ static const struct usage usage = {
 	"kvstat(1)",
 };
 
-enum { NAME, STATE, RANK, SIZE, DETAIL, OBJECT, N_COLS };
+enum { NAME, STATE, RANK, SIZE, DETAIL, OBJECT, HASH, N_COLS };
 
 static const struct out_col cols[N_COLS] = {
 	[NAME] = { "NAME", "name", OUT_TEXT, 0, 0 },
@@ -50,6 +50,7 @@ static const struct out_col cols[N_COLS] = {
 	[SIZE] = { "SIZE", "size", OUT_SIZE, 0, 0 },
 	[DETAIL] = { "DETAIL", "detail", OUT_TEXT, 0, 0 },
 	[OBJECT] = { "OBJECT", "object", OUT_TEXT, 2, 0 },
+	[HASH] = { "HASH", "hash", OUT_TEXT, 2, 0 },
 };
 
 /* What came of a chunk. */
@@ -86,7 +87,8 @@ report(struct verify *v, size_t row, const char *state, const char *detail)
 	char hex[KEY_HEX], brief[KEY_SHORT];
 
 	catalog_name(&v->s->cat, r, &name);
-	o[NAME].s = out_human() ? key_hash_short(brief, &r->hash) : key_hash_hex(hex, &r->hash);
+	o[HASH].s = key_hash_hex(hex, &r->hash);
+	o[NAME].s = out_human() ? key_hash_short(brief, &r->hash) : hex;
 	o[STATE].s = state;
 	o[RANK].u = r->rank;
 	o[SIZE].u = r->size;

@@ -178,7 +178,7 @@ resolve(struct aws *a, struct aws_keys *k, struct err *e)
 			return rc;
 	}
 	return err_set(e, ERR_REFUSED, "no AWS credentials: not in the environment, profile '%s', "
-		"a container's or an instance's service (KVTOOLS_NO_SIGN_REQUEST=1 asks without)",
+		"a container's or an instance's service (--no-sign-request asks without)",
 		a->profile);
 }
 
