@@ -19,7 +19,7 @@ for tool in "$KVTOOLS_OUT"/kv*; do
 	ok "$tool: completion of zsh" grep -q "^#compdef $tool" "$dest/usr/share/zsh/site-functions/_$tool"
 	ok "$tool: completion of fish" grep -q "^complete -c $tool" "$dest/usr/share/fish/vendor_completions.d/$tool.fish"
 done
-for page in kv.7 kvurl.7 kvchunk.5 kvstream.5 kvtools.conf.5; do
+for page in kv.7 kvurl.7 kvchunk.5 kvoutput.5 kvstream.5 kvtools.conf.5; do
 	ok "$page" test -f "$dest/usr/share/man/man${page##*.}/$page"
 done
 ok 'a unit of systemd' test -f "$dest/usr/lib/systemd/system/kvevict@.timer"
