@@ -78,6 +78,15 @@ for suffix in '' -wal -shm; do
 done
 ok 'a damaged one is 4, and says what to do' sh -c "kvstat index export '$tmp/kv' --index '$db' 2>'$tmp/said'; [ \$? -eq 4 ] && grep -q 'index rebuild' '$tmp/said'"
 ok 'which helps'		sh -c "kvstat index rebuild '$tmp/kv' --index '$db' && ls '$db'.damaged-*"
+awk 'BEGIN { for (i = 0; i < 3000; i++) printf "{\"schema\":\"kv.index/1\",\"name\":\"n%05d\"}\n", i }' >"$tmp/3000"
+kvstat index import -q "$tmp/kv" --index "$tmp/deep.db" "$tmp/3000"
+dd if=/dev/urandom of="$tmp/deep.db" bs=4096 seek=15 count=10 conv=notrunc 2>/dev/null
+ok 'damage deep in it is 4'	status 4 kvstat index export "$tmp/kv" --index "$tmp/deep.db"
+ok 'and a rebuild helps'	sh -c "kvstat index rebuild '$tmp/kv' --index '$tmp/deep.db' && kvstat index verify '$tmp/kv' --index '$tmp/deep.db'"
+/usr/bin/python3 -c 'import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute("CREATE TABLE precious (x)")' "$tmp/foreign.db"
+cp "$tmp/foreign.db" "$tmp/foreign"
+ok 'the database of another program is 2' sh -c "kvstat index rebuild '$tmp/kv' --index '$tmp/foreign.db'; [ \$? -eq 2 ]"
+ok 'and stays as it was'	cmp "$tmp/foreign" "$tmp/foreign.db"
 ok 'none yet is 1'		status 1 kvstat index export "$tmp/never"
 
 # headers longer than a page do not come with the listing; parents that the index knows fill the gaps

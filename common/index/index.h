@@ -48,14 +48,15 @@ struct index_use {
 enum index_flags {
 	INDEX_READ	= 0,	/* ERR_ABSENT when there is none yet */
 	INDEX_WRITE	= 1,	/* made when there is none */
-	INDEX_RENEW	= 2,	/* with WRITE: puts a damaged one aside */
+	INDEX_RENEW	= 2,	/* with WRITE: looks for damage, and puts a damaged one aside */
 };
 
 /* Open the index of the store at store_url (as the user wrote it, @names resolved).
  * where: NULL or "auto" is $XDG_STATE_HOME/kvtools/index/<XXH3 of the URL>.db; a path
  * (or file:, sqlite: and a path) is an SQLite file; a redis, rediss, valkey, valkeys or
  * redis+unix URL is a server. ERR_CORRUPT: damaged (the text names the remedy);
- * ERR_USAGE: the index of another store; ERR_TEMP: server unreachable, file locked. */
+ * ERR_USAGE: the index of another store, the database of another program; ERR_TEMP: server
+ * unreachable, file locked. */
 int index_open(struct index **out, const char *where, const char *store_url,
 	unsigned flags, const struct conf *conf, struct err *e);
 /* Writes what index_note() collected, and frees. -1: something noted was lost (e says

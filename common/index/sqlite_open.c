@@ -141,9 +141,10 @@ static int
 check_version(struct sqlite_index *q, int *fresh, struct err *e)
 {
 	sqlite3_stmt *st;
-	int version, application;
+	int version, application, used;
 
-	if (sqlite3_prepare_v2(q->db, "SELECT user_version, application_id FROM "
+	if (sqlite3_prepare_v2(q->db, "SELECT user_version, application_id, "
+	    "(SELECT count(*) FROM sqlite_master) FROM "
 	    "pragma_user_version, pragma_application_id", -1, &st, NULL) != SQLITE_OK ||
 	    sqlite3_step(st) != SQLITE_ROW) {
 		sqlite_fail(q, "open", e);
@@ -152,12 +153,34 @@ check_version(struct sqlite_index *q, int *fresh, struct err *e)
 	}
 	version = sqlite3_column_int(st, 0);
 	application = sqlite3_column_int(st, 1);
+	used = sqlite3_column_int(st, 2);
 	sqlite3_finalize(st);
-	*fresh = version == 0 && application == 0;
+	*fresh = version == 0 && application == 0 && used == 0;
 	if (*fresh || (version == INDEX_VERSION && application == APPLICATION))
 		return 0;
-	return err_set(e, ERR_CORRUPT, "%s: 'kvstat index rebuild' makes it anew",
-		application == APPLICATION ? "of another version of kvtools" : "no index");
+	if (application != APPLICATION)
+		return err_set(e, ERR_USAGE, "is another program's database");
+	return err_set(e, ERR_CORRUPT, "of another version of kvtools: 'kvstat index rebuild' "
+		"makes it anew");
+}
+
+/* Damage that a look at the file's beginning does not find: all its pages are read. */
+static int
+check_pages(struct sqlite_index *q, struct err *e)
+{
+	const char *said = NULL;
+	sqlite3_stmt *st;
+	int rc = 0;
+
+	if (sqlite3_prepare_v2(q->db, "PRAGMA quick_check(1)", -1, &st, NULL) == SQLITE_OK &&
+	    sqlite3_step(st) == SQLITE_ROW)
+		said = (const char *)sqlite3_column_text(st, 0);
+	if (!said)
+		rc = sqlite_fail(q, "check", e);
+	else if (strcmp(said, "ok") != 0)
+		rc = err_set(e, ERR_CORRUPT, "damaged: %.200s", said);
+	sqlite3_finalize(st);
+	return rc;
 }
 
 /* WAL is a property of the file. Whoever sets it first needs the file alone for a
@@ -187,6 +210,8 @@ set_up(struct sqlite_index *q, const struct index *like, struct err *e)
 	sqlite3_busy_timeout(q->db, BUSY_MS);
 	sqlite3_extended_result_codes(q->db, 1);
 	if (check_version(q, &fresh, e) < 0)
+		return -1;
+	if ((like->flags & INDEX_RENEW) && check_pages(q, e) < 0)
 		return -1;
 	if (!(like->flags & INDEX_WRITE))
 		return fresh ? err_set(e, ERR_ABSENT, "is empty") : check_store(q, like, e);
