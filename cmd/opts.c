@@ -147,6 +147,70 @@ progress_fd(const char *text, struct err *e)
 }
 
 /* 1: done here */
+/* A setting is used much later, or never: what is no number is told at once. label: its name as
+ * it was given. */
+static int
+check_number(const char *name, const char *value, const char *label, struct err *e)
+{
+	uint64_t n;
+	double s;
+
+	if (!strcmp(name, "bwlimit"))
+		return num_rate(&opts_common.bwlimit, value, label, e);
+	if (!strcmp(name, "retries"))
+		return num_u64(&n, value, 0, 100, label, e);
+	return strcmp(name, "timeout") != 0 ? 0 : num_duration(&s, value, label, e);
+}
+
+static int
+setting(const struct opt *o, struct err *e)
+{
+	char label[64];
+
+	snprintf(label, sizeof(label), "--%s", o->name);
+	if (check_number(o->name, opts_arg, label, e) < 0)
+		return -1;
+	return conf_set(opts_conf, o->name, o->arg ? opts_arg : "1", e);
+}
+
+/* A line of a file that no tool looks at, misspelt as a rule. */
+static void
+tell_unknown(const char *name, const char *origin)
+{
+	static const char *const others[] = { "bwlimit", "lock-age", "psk-file", "quota-file",
+		"unsigned-payload", NULL };
+	struct near n = { .word = name };
+	size_t i;
+
+	for (i = 0; others[i]; i++)
+		near_offer(&n, others[i]);
+	for (i = 0; opts_shared[i].id; i++)
+		if (opts_shared[i].id >= OPT_SETTING)
+			near_offer(&n, opts_shared[i].name);
+	if (!n.best)
+		tool_warn("%s: '%s' is no setting", origin, name);
+	else if (strcmp(n.best, name) != 0)
+		tool_warn("%s: '%s' is no setting: %s?", origin, name, n.best);
+}
+
+/* Of the environment and the files: options were looked at as they came. */
+static int
+check_setting(void *ctx, const char *name, const char *value, const char *origin)
+{
+	struct err e;
+
+	(void)ctx;
+	if (!strcmp(origin, "option") || !strncmp(name, "store ", 6))
+		return 0;
+	if (!strncmp(origin, "file ", 5))
+		tell_unknown(name, origin + 5);
+	if (check_number(name, value, name, &e) < 0) {
+		err_in(&e, "%s", origin);
+		opts_die(&e);
+	}
+	return 0;
+}
+
 static int
 common(int id, const struct usage *u)
 {
@@ -173,11 +237,7 @@ common(int id, const struct usage *u)
 		break;
 	case O_JSON: o->json = tool_json = 1; break;
 	case O_MEM: rc = num_size(&o->mem, opts_arg, "--mem", &e); break;
-	case O_BWLIMIT:
-		rc = num_rate(&o->bwlimit, opts_arg, "--bwlimit", &e);
-		if (rc == 0)
-			rc = conf_set(opts_conf, "bwlimit", opts_arg, &e);
-		break;
+	case O_BWLIMIT: rc = setting(by_id(opts_shared, id), &e); break;
 	case O_DURATION: rc = num_duration(&o->max_duration, opts_arg, "--max-duration", &e); break;
 	case O_METRICS: o->metrics = opts_arg; break;
 	case O_PROGRESS:
@@ -254,20 +314,6 @@ refuse(const char *word, const struct option *longs)
 	opts_bad("unknown option '%s'", word);
 }
 
-/* A setting is used much later, or never: what is no number is told at once. */
-static int
-setting(const struct opt *o, struct err *e)
-{
-	uint64_t n;
-	double s;
-
-	if (!strcmp(o->name, "retries") && num_u64(&n, opts_arg, 0, 100, "--retries", e) < 0)
-		return -1;
-	if (!strcmp(o->name, "timeout") && num_duration(&s, opts_arg, "--timeout", e) < 0)
-		return -1;
-	return conf_set(opts_conf, o->name, o->arg ? opts_arg : "1", e);
-}
-
 int
 opts_next(int argc, char **argv, const struct usage *u)
 {
@@ -285,8 +331,10 @@ opts_next(int argc, char **argv, const struct usage *u)
 	for (;;) {
 		c = getopt_long(argc, argv, letters, longs, NULL);
 		opts_arg = optarg;
-		if (c == -1)
+		if (c == -1) {
+			conf_each(opts_conf, check_setting, NULL);
 			return -1;
+		}
 		if (c == ':')
 			opts_bad("option '%s' needs an argument", argv[optind - 1]);
 		if (c == '?')

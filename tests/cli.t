@@ -66,6 +66,13 @@ ok 'bad number' refused kvget s -j many
 ok 'bad word' refused kvget s --progress=sometimes
 ok 'bad form' refused kvget s -o json
 ok 'bad setting, though nothing asks for it' refused kvget s --timeout soon
+ok 'bad setting in the environment, too' refused env KVTOOLS_BWLIMIT=fast kvstat ls s
+mkdir -p xdg/kvtools
+printf '[kvtools]\nretris = 3\nbwlimit = 1MB/s\n' >xdg/kvtools/config
+kvget --json 'gen:tiny?tokens=1024' -O x.kv 2>err
+ok 'a setting of a file counts as the option does' sh -c "grep -q '\"seconds\":0\.[3-9]\|\"seconds\":[1-9]' err"
+ok 'one that is misspelt is told, and where' grep -q "config:2: 'retris' is no setting: retries?" err
+rm xdg/kvtools/config
 ok 'no such descriptor' refused kvget s --progress-fd 77
 ok 'no such codec' refused kvget s --compress lz4
 ok 'new names without tokens' refused kvget s --rename blake3
