@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/stop.h"
 #include "metrics.h"
+#include "out.h"
 #include "tool.h"
 
 const char *tool_name = "kvtools";
@@ -104,6 +105,7 @@ say(const char *fmt, va_list ap)
 	int n = snprintf(line, sizeof(line), "%s: ", tool_name);
 
 	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	out_safe(line, sizeof(line), line);	/* names and reasons are other people's */
 	fflush(stdout);		/* what was printed before stands before */
 	fprintf(stderr, "%s\n", line);
 }

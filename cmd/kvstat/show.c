@@ -34,7 +34,7 @@ static const struct usage usage = {
 
 static int show_tokens;
 
-/* "name: value" lines for people, a member for JSON. */
+/* "name: value" lines for people, a member for JSON. Names may be a chunk's own, too. */
 static void
 put_text(struct buf *b, const char *name, const char *value)
 {
@@ -221,7 +221,7 @@ show_stream(const char *name)
 static void
 show_store(const struct stat_place *s)
 {
-	char size[NUM_TEXT];
+	char size[NUM_TEXT], url[256];
 	size_t i, n = 0;
 
 	for (i = 0; i < s->cat.n; i = catalog_chunk_end(&s->cat, i))
@@ -239,9 +239,9 @@ show_store(const struct stat_place *s)
 		return;
 	}
 	printf("%-13s %s\n%-13s %s (%s)\n%-13s %zu in %zu objects, %s\n", "store",
-		store_url(s->place.store), "dialect", dialect_word(s->place.dialect),
-		dialect_about(s->place.dialect), "chunks", n, s->cat.n,
-		num_size_text(size, s->cat.bytes));
+		out_safe(url, sizeof(url), store_url(s->place.store)), "dialect",
+		dialect_word(s->place.dialect), dialect_about(s->place.dialect), "chunks", n,
+		s->cat.n, num_size_text(size, s->cat.bytes));
 	if (s->cat.foreign)
 		printf("%-13s %" PRIu64 " objects, %s\n", "other", s->cat.foreign,
 			num_size_text(size, s->cat.foreign_bytes));

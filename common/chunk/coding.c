@@ -163,3 +163,13 @@ free_new:
 	chunk_head_free(&new);
 	return -1;
 }
+
+int
+chunk_plain(struct chunk *k, struct pool *p, struct err *e)
+{
+	struct codec_ctx *x = codec_ctx_new(e);
+	int rc = x ? chunk_decode(x, k, p, e) : -1;
+
+	codec_ctx_free(x);
+	return rc;
+}

@@ -18,5 +18,7 @@ int chunk_encode(struct codec_ctx *x, struct codec c, struct chunk *k, struct po
 /* Back to the plain chunk, checked against its raw_digest; a plain one stays as it is. The
  * payload itself must have been verified (chunk_verify()). */
 int chunk_decode(struct codec_ctx *x, struct chunk *k, struct pool *p, struct err *e);
+/* The same with work space of its own. */
+int chunk_plain(struct chunk *k, struct pool *p, struct err *e);
 
 #endif

@@ -162,13 +162,18 @@ fail:
 static size_t
 meta_place(const struct chunk_head *h, const char *name, int *there)
 {
-	size_t i = 0;
-	int c = 1;
+	size_t lo = 0, hi = h->n_meta;
 
-	while (i < h->n_meta && (c = strcmp(h->meta[i].name, name)) < 0)
-		i++;
-	*there = i < h->n_meta && c == 0;
-	return i;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(h->meta[mid].name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*there = lo < h->n_meta && !strcmp(h->meta[lo].name, name);
+	return lo;
 }
 
 const char *

@@ -16,22 +16,6 @@ struct dtype_step {
 	struct convert_loss *loss;
 };
 
-static int
-decode(struct chunk *c, struct pool *pool, struct err *e)
-{
-	struct codec_ctx *x;
-	int rc;
-
-	if (!*c->head.codec)
-		return 0;
-	x = codec_ctx_new(e);
-	if (!x)
-		return -1;
-	rc = chunk_decode(x, c, pool, e);
-	codec_ctx_free(x);
-	return rc;
-}
-
 /* Scales of a chunk: one for all layers of K, one for V; 1 if it has none. */
 static int
 scale_of(const struct chunk_head *h, const char *name, float *out, struct err *e)
@@ -116,7 +100,7 @@ dtype_run(void *ctx, struct pool *pool, struct flow_item *it, struct err *e)
 	if (!float_known(h->geom.dtype))
 		return err_set(e, ERR_USAGE, "--to-dtype: %s is no number format we convert",
 			dtype_word(h->geom.dtype));
-	if (decode(c, pool, e) < 0 || scale_of(h, "k_scale", &scales[0][0], e) < 0 ||
+	if (chunk_plain(c, pool, e) < 0 || scale_of(h, "k_scale", &scales[0][0], e) < 0 ||
 	    scale_of(h, "v_scale", &scales[0][1], e) < 0)
 		return -1;
 	for (k = 0; k < 2; k++)

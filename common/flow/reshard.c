@@ -32,7 +32,6 @@ same_chunk(const struct chunk_head *a, const struct chunk_head *b)
 static int
 fetch(struct reshard *r, struct flow_item *it, struct err *e)
 {
-	struct codec_ctx *x;
 	int rc;
 
 	memset(it, 0, sizeof(*it));
@@ -42,11 +41,8 @@ fetch(struct reshard *r, struct flow_item *it, struct err *e)
 		return rc;
 	rc = r->in->ops->load ? r->in->ops->load(r->in, r->own, it, e) :
 		chunk_verify(&it->chunk, e);
-	if (rc == 0 && *it->chunk.head.codec) {
-		x = codec_ctx_new(e);
-		rc = x ? chunk_decode(x, &it->chunk, r->own, e) : -1;
-		codec_ctx_free(x);
-	}
+	if (rc == 0)
+		rc = chunk_plain(&it->chunk, r->own, e);
 	if (rc < 0)
 		chunk_free(&it->chunk, r->own);
 	return rc < 0 ? -1 : 1;
@@ -59,16 +55,39 @@ drop_parts(struct reshard *r)
 		chunk_free(&r->part[--r->n].chunk, r->own);
 }
 
+/* Are all parts cut from the same whole? Headers may say anything. */
+static int
+same_whole(const struct reshard *r, struct err *e)
+{
+	const struct geom *w = &r->whole;
+	char text[KEY_SHORT];
+	size_t i;
+
+	for (i = 1; i < r->n; i++) {
+		const struct geom *g = &r->part[i].chunk.head.geom;
+
+		if (g->kv != w->kv || g->head_dim != w->head_dim ||
+		    g->layers_total != w->layers_total || g->heads_total != w->heads_total)
+			return err_set(e, ERR_CORRUPT, "chunk %s: its ranks are of different "
+				"shapes",
+				key_hash_short(text, &r->part[0].chunk.head.key.hash));
+	}
+	return 0;
+}
+
 /* All layers and heads there, whichever rank has them? */
 static int
 complete(const struct reshard *r, struct err *e)
 {
 	const struct geom *w = &r->whole;
-	unsigned char *seen = calloc(w->layers_total, w->heads_total);
+	unsigned char *seen;
 	char text[KEY_SHORT];
 	uint32_t l, missing = 0;
 	size_t i;
 
+	if (same_whole(r, e) < 0)
+		return -1;
+	seen = calloc(w->layers_total, w->heads_total);
 	if (!seen)
 		return err_set(e, ERR_FAILED, "out of memory");
 	for (i = 0; i < r->n; i++) {

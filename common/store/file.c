@@ -154,13 +154,13 @@ read_pieces(int fd, uint64_t off, uint64_t len, struct store_get *g, struct err 
 	return 0;
 }
 
-/* Only store_touch() is a use: reading for a listing or a check leaves the access time alone,
- * where we may (it takes the file's owner). */
-static int
-open_quietly(int dir, const char *name, int flags)
+int
+file_open_quietly(int dir, const char *name, int flags)
 {
-	int fd = openat(dir, name, flags | O_NOATIME);
+	int fd;
 
+	flags |= O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	fd = openat(dir, name, flags | O_NOATIME);
 	return fd < 0 && errno == EPERM ? openat(dir, name, flags) : fd;
 }
 
@@ -168,18 +168,18 @@ static int
 open_read(struct file_store *f, const char *name, const struct store_get *g, uint64_t off,
 	int *direct)
 {
-	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY, fd;
+	int fd;
 
 	/* Aligned from the start and room to the end: whole pages can be asked for. */
 	*direct = (f->base.opts.flags & STORE_DIRECT) && off % 4096 == 0 &&
 		((uintptr_t)g->out->p + g->out->len) % 4096 == 0;
 	if (*direct) {
-		fd = open_quietly(f->dir, name, flags | O_DIRECT);
+		fd = file_open_quietly(f->dir, name, O_DIRECT);
 		if (fd >= 0 || errno != EINVAL)
 			return fd;
 		*direct = 0;
 	}
-	return open_quietly(f->dir, name, flags);
+	return file_open_quietly(f->dir, name, 0);
 }
 
 /* How much to read: from the file's size, which is asked for only if the caller does not know
@@ -197,6 +197,8 @@ plan_read(int fd, uint64_t off, uint64_t len, struct store_get *g, int *direct, 
 	}
 	if (fstat(fd, &st) < 0)
 		return err_sys(e, "stat");
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_ABSENT, "not a file");
 	g->size = (uint64_t)st.st_size;
 	if (off > g->size)
 		off = g->size;
@@ -229,7 +231,7 @@ file_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct s
 		rc = read_pieces(fd, off, n, g, e);
 	if (rc < 0) {
 		err_in(e, "'%s'", name);
-		if (e && e->sys == EISDIR)	/* a directory is no object */
+		if (e && (e->sys == EISDIR || e->sys == ESPIPE))	/* no object */
 			e->kind = ERR_ABSENT;
 	}
 	close(fd);
@@ -239,7 +241,7 @@ file_get(struct store *s, const char *name, uint64_t off, uint64_t len, struct s
 static int
 file_fd(struct store *s, const char *name, struct err *e)
 {
-	int fd = open_quietly(of(s)->dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	int fd = file_open_quietly(of(s)->dir, name, 0);
 	struct stat st;
 
 	if (fd < 0)
@@ -380,9 +382,11 @@ file_put(struct store *s, const char *name, const struct iovec *iov, int n,
 {
 	struct file_store *f = of(s);
 	char tmp[PATH_MAX];
+	struct stat st;
 	int fd, rc;
 
-	if (how->excl && faccessat(f->dir, name, F_OK, 0) == 0)
+	/* a pipe, say, is no object: it is replaced */
+	if (how->excl && fstatat(f->dir, name, &st, 0) == 0 && S_ISREG(st.st_mode))
 		return 1;
 	if (over_limit(f, store_iov_size(iov, n), e) < 0)
 		return -1;

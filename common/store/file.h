@@ -15,6 +15,11 @@ int file_open_dir(struct store **out, const char *path, uint64_t limit,
 int file_dir_fd(struct store *s);		/* of the root */
 const char *file_host(struct store *s);		/* this host's name */
 
+/* A descriptor to read from. Only store_touch() is a use: reading for a listing or a check leaves
+ * the access time alone, where we may (it takes the file's owner). A pipe is not waited for.
+ * flags: O_DIRECT, or 0. -1 with errno. */
+int file_open_quietly(int dir, const char *name, int flags);
+
 void file_item(struct store_item *it, const struct stat *st);	/* size and times */
 
 int file_list(struct store *s, const char *prefix, unsigned flags, store_each *each, void *ctx,

@@ -45,13 +45,10 @@ static int walk_dir(struct walk *w, int fd, size_t len, int depth, struct err *e
 static int
 visit_head(struct walk *w, int dir, const char *leaf, struct store_item *it)
 {
-	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-	int fd = openat(dir, leaf, flags | O_NOATIME);
+	int fd = file_open_quietly(dir, leaf, 0);
 	struct stat st;
 	ssize_t n = -1;
 
-	if (fd < 0 && errno == EPERM)
-		fd = openat(dir, leaf, flags);
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
@@ -163,6 +160,20 @@ walk_dir(struct walk *w, int fd, size_t len, int depth, struct err *e)
 	return rc;
 }
 
+/* Does a path, "a/b/", lead elsewhere: an empty segment, or ".."? */
+static int
+leads_out(const char *path)
+{
+	size_t n;
+
+	for (; *path; path += n + 1) {
+		n = strcspn(path, "/");
+		if (n == 0 || (n == 2 && !strncmp(path, "..", 2)))
+			return 1;
+	}
+	return 0;
+}
+
 /* Begin at the deepest directory that the prefix names. */
 static int
 walk_from_prefix(struct walk *w, struct err *e)
@@ -175,7 +186,7 @@ walk_from_prefix(struct walk *w, struct err *e)
 		return err_set(e, ERR_USAGE, "prefix too long");
 	memcpy(w->path, w->want, len);
 	w->path[len] = 0;
-	if (len && (w->want[0] == '/' || strstr(w->path, "../") || strstr(w->path, "//")))
+	if (leads_out(w->path))
 		return err_set(e, ERR_REFUSED, "prefix '%.100s': not inside the store", w->want);
 	fd = openat(file_dir_fd(w->s), len ? w->path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

@@ -182,10 +182,11 @@ descriptors(void **state)
 {
 	struct store *s = open_store(dir), *m = open_store("mem:");
 	struct err e;
-	char text[9];
+	char text[9], path[100];
 	int fd;
 
 	(void)state;
+	snprintf(path, sizeof(path), "%s/d/pipe", dir);
 	assert_int_equal(put(s, "d/file", "hello", 0), 0);
 	fd = store_fd(s, "d/file", &e);
 	assert_true(fd >= 0);
@@ -197,6 +198,11 @@ descriptors(void **state)
 	assert_int_equal(e.kind, ERR_ABSENT);
 	assert_int_equal(store_fd(s, "d", &e), -1);
 	assert_int_equal(e.kind, ERR_ABSENT);
+	assert_int_equal(mkfifo(path, 0600), 0);	/* not waited for */
+	assert_int_equal(store_fd(s, "d/pipe", &e), -1);
+	assert_int_equal(e.kind, ERR_ABSENT);
+	assert_string_equal(get(s, "d/pipe", 0, UINT64_MAX), "no");
+	assert_int_equal(put(s, "d/pipe", "hello", 1), 0);
 	assert_int_equal(store_fd(s, "../x", &e), -1);
 	assert_int_equal(e.kind, ERR_REFUSED);
 	assert_int_equal(put(m, "a", "hello", 0), 0);

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Sealed well, and meant ill: chunks and stores that none of our writers would leave.
+# shellcheck source=tests/lib.sh
+. "${0%/*}/lib.sh"
+need /usr/bin/python3
+
+forge() { /usr/bin/python3 "$here/oracle/forge.py" "$@"; }
+cd "$tmp" || exit 1
+esc=$(printf '\033')
+hash=$(printf 'ab%.0s' $(seq 32))
+
+# ranks of one chunk that are cut from different wholes
+{ forge tp=2 heads=0:4/8; forge tp=2 rank=1 heads=60000:4/70000; } >ranks.kv
+ok 'each of them is a chunk' kvput -q null: ranks.kv
+ok 'ranks of different shapes are not put together' status 4 kvget -q ranks.kv --to-tp 1 -O no.kv
+ok 'and that is what is said' sh -c 'kvget -q ranks.kv --to-tp 1 2>&1 >no.kv |
+	grep -q "different shapes"'
+{ forge tp=2 heads=0:4/8; forge tp=2 rank=1 heads=4:4/8 shape=2,2,4,4,64; } >dims.kv
+ok 'nor heads of different sizes' status 4 kvget -q dims.kv --to-tp 1 -O no.kv
+
+# what is enciphered is not taken for numbers
+forge cipher=rot13 >cipher.kv
+ok 'a cipher we do not know goes by' kvput -q null: cipher.kv
+ok 'it is not converted' status 4 kvget -q cipher.kv --to-dtype f32 -O no.kv
+ok 'nor cut into ranks' status 4 kvget -q cipher.kv --to-tp 2 -O no.kv
+
+# a header as large as may be, full of names: half a minute once
+forge names=80000 >names.kv
+ok 'many names take no time' timeout 20 kvput -q null: names.kv
+
+# texts from outside do not reach the terminal, nor break JSON
+{ forge record=begin; forge record=abort reason="${esc}[31m
+kvput: all is well"; } >abort.kv
+is 'a reason has no escapes' "$(kvput null: abort.kv 2>&1 | grep -c "$esc\|^kvput: all")" 0
+forge "${esc}x\"y=1" >name.kv
+is 'a name has no escapes' "$(kvstat show -v name.kv | grep -c "$esc")" 0
+ok 'a name breaks no JSON' sh -c 'kvstat show --json -v name.kv | head -n 1 |
+	/usr/bin/python3 -m json.tool'
+kvput -q "./q\"${esc}" name.kv
+ok 'nor does that of a store' sh -c 'kvstat show --json "$1" | /usr/bin/python3 -m json.tool' x \
+	"./q\"${esc}"
+is 'which has no escapes either' "$(kvstat show "./q\"${esc}" | grep -c "$esc")" 0
+
+# names that look like a way out
+forge 'model=a..' >dots.kv
+kvput -q dots dots.kv
+is 'a model that ends in dots hides no store' "$(kvstat ls -o name dots)" "$hash"
+
+# what is no file stands where a chunk belongs
+forge >one.kv
+kvput -q way one.kv
+victim=$(find way -name '*.safetensors')
+rm "$victim"
+mkdir "$victim"
+ok 'a directory is not taken for the chunk' status 2 kvput -q way one.kv
+rmdir "$victim"
+mkfifo "$victim"
+ok 'nobody waits for a pipe' timeout 20 kvput -q way one.kv
+ok 'the chunk replaces it' test -f "$victim"
+finish
