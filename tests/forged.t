@@ -18,6 +18,21 @@ ok 'and that is what is said' sh -c 'kvget -q ranks.kv --to-tp 1 2>&1 >no.kv |
 { forge tp=2 heads=0:4/8; forge tp=2 rank=1 heads=4:4/8 shape=2,2,4,4,64; } >dims.kv
 ok 'nor heads of different sizes' status 4 kvget -q dims.kv --to-tp 1 -O no.kv
 
+# a rank again and again: memory is for each of them once
+kvget -q 'gen:llama-3.1-8b?tokens=32&chunk-tokens=32' >rank.kv	# 4 MiB
+cat >peak.py <<'END'
+import resource, subprocess
+p = subprocess.Popen(['kvget', '-q', '-', '--to-tp', '2', '-O', 'twice.kv'], stdin=subprocess.PIPE)
+for i in range(60):
+    p.stdin.write(open('rank.kv', 'rb').read())
+p.stdin.close()
+if p.wait() == 0:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 150000)
+END
+is 'a rank that is repeated is not kept' "$(ASAN_OPTIONS=quarantine_size_mb=1 \
+	timeout 60 /usr/bin/python3 peak.py)" True
+ok 'as if it had come once' sh -c 'kvget -q rank.kv --to-tp 2 | cmp - twice.kv'
+
 # what is enciphered is not taken for numbers
 forge cipher=rot13 >cipher.kv
 ok 'a cipher we do not know goes by' kvput -q null: cipher.kv

@@ -106,10 +106,40 @@ complete(const struct reshard *r, struct err *e)
 	return 0;
 }
 
+/* A rank that came already? A stream may repeat one without end. */
+static int
+has_rank(const struct reshard *r, uint32_t rank)
+{
+	size_t i = 0;
+
+	while (i < r->n && r->part[i].chunk.head.key.rank != rank)
+		i++;
+	return i < r->n;
+}
+
+/* Takes it. */
+static int
+keep(struct reshard *r, struct flow_item *it, struct err *e)
+{
+	struct flow_item *more;
+
+	if (r->n == r->cap) {
+		r->cap = r->cap ? 2 * r->cap : 8;
+		more = realloc(r->part, r->cap * sizeof(*more));
+		if (!more) {
+			chunk_free(&it->chunk, r->own);
+			return err_set(e, ERR_FAILED, "out of memory");
+		}
+		r->part = more;
+	}
+	r->part[r->n++] = *it;
+	return 0;
+}
+
 static int
 gather(struct reshard *r, struct err *e)
 {
-	struct flow_item it, *more;
+	struct flow_item it;
 	const struct geom *g;
 	int rc = 1;
 
@@ -130,16 +160,10 @@ gather(struct reshard *r, struct err *e)
 			r->has_ahead = 1;
 			break;
 		}
-		if (r->n == r->cap) {
-			r->cap = r->cap ? 2 * r->cap : 8;
-			more = realloc(r->part, r->cap * sizeof(*more));
-			if (!more) {
-				chunk_free(&it.chunk, r->own);
-				return err_set(e, ERR_FAILED, "out of memory");
-			}
-			r->part = more;
-		}
-		r->part[r->n++] = it;
+		if (has_rank(r, it.chunk.head.key.rank))
+			chunk_free(&it.chunk, r->own);
+		else if (keep(r, &it, e) < 0)
+			return -1;
 	}
 	if (r->n == 0)
 		return 0;
