@@ -244,10 +244,9 @@ summary(const struct copy_result *r)
 {
 	char size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
 	const struct flow_stats *s = &r->stats;
-	uint64_t n = s->put + s->skipped;	/* as tokens and bytes are */
 
 	tool_note("%s%" PRIu64 " chunk%s, %" PRIu64 " tokens, %s in %s (%s)%s",
-		opts_common.dry ? "would get " : "", n, n == 1 ? "" : "s", s->tokens,
+		opts_common.dry ? "would get " : "", s->put, s->put == 1 ? "" : "s", s->tokens,
 		num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
 		num_rate_text(rate, (double)s->bytes_in / (r->seconds > 0 ? r->seconds : 1)),
 		r->timed_out ? "; time limit reached" : "");
@@ -431,6 +430,8 @@ run(void)
 		io_is_pipe(fd);
 	if (o.access_log && picked.n_keys)
 		list = access_watch(&access, &picked, list);
+	if (n == 1 && !list && !foreign && fill.native && !o.file && !opts_common.dry)
+		from->unless = &fill;
 	copy_run(from, to, list, o.keep_going || (o.fill && !o.file), &r);
 	stop_at(0);
 	if (filter && o.sel.n_prefixes && r.stats.in == r.stats.dropped && !r.failed) {

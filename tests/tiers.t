@@ -20,6 +20,16 @@ ok 'without the next it is refused' sh -c 'kvget -q hot >/dev/null; test $? = 4'
 ok 'with --fill of it, it is whole again' sh -c 'kvget -q --from hot --from cold --fill hot && kvstat verify -q hot && kvstat diff -q hot cold'
 ok '--fill with -O: both' sh -c 'kvget -q --from cold --fill warm -O w.kv && cmp w.kv a.kv && kvstat diff -q cold warm'
 ok '--fill again moves nothing' sh -c 'kvget --json --from cold --fill warm 2>&1 | grep -q "\"chunks\":0.*\"skipped\":8"'
+file=$(find cold -name '*.safetensors' | head -n 1)
+cp -p "$file" kept
+chmod u+w "$file"
+printf x | dd of="$file" bs=1 seek=9000 conv=notrunc 2>/dev/null
+ok 'nor reads anything: damage is not met' kvget -q --from cold --fill warm
+cp -p kept "$file"
+there=warm/${file#cold/}
+chmod u+w "$there"
+: >"$there"
+ok 'what was cut short there is no chunk' sh -c 'kvget --json --from cold --fill warm 2>&1 | grep -q "\"chunks\":1.*\"skipped\":7" && kvstat verify -q warm'
 ok 'a tier that is filled need not be there yet' sh -c 'kvget -q --from fresh --from cold --fill fresh && kvstat diff -q cold fresh'
 ok '--limit stops in time' sh -c 'kvget -q cold --limit 600K | kvput -q lim && test $(kvstat ls -o name lim | wc -l) = 2'
 ok '--sort newest works' sh -c 'kvget -q cold --sort newest --limit 300K | kvput -q new && test $(kvstat ls -o name new | wc -l) = 1'

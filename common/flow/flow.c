@@ -105,6 +105,10 @@ load(struct run *r, struct flow_item *it, struct err *e)
 		return -1;
 	}
 	atomic_fetch_add(&s->in, 1);
+	if (it->had) {
+		atomic_fetch_add(&s->skipped, 1);
+		return 0;
+	}
 	atomic_fetch_add(&s->bytes_in, chunk_size(&it->chunk));
 	for (step = r->o->steps; step && !it->drop; step = step->next)
 		if (step->run(step->ctx, r->pool, it, e) < 0)
@@ -206,6 +210,7 @@ one(struct run *r, struct flow_item *it)
 		atomic_fetch_add(&r->o->stats->dropped, 1);
 		ok = 0;
 	}
+	ok &= !it->had;
 	if (r->to->ops->ordered)
 		rc = put_ordered(r, it, ok, late, &e) < 0 ? -2 : rc;
 	else if (ok)

@@ -18,6 +18,7 @@ struct flow_item {
 	size_t index;		/* the source's own */
 	struct source *from;	/* source_cat: which of its sources */
 	int drop;		/* a step took it out: not an error, not put */
+	int had;		/* it lies where it should go: neither loaded nor put */
 	int heals;		/* a copy of it is damaged: it is put over what is there */
 };
 
@@ -26,6 +27,8 @@ struct source {
 	uint64_t chunks, bytes;		/* in all, if known beforehand; else 0 */
 	int lend;			/* the caller's to set: chunks may be lent, chunk.h, as no
 					 * step needs their bytes and a pipe takes them */
+	struct place *unless;		/* the caller's to set, NULL: all; both are native: what
+					 * this has by the same name and size is not loaded */
 };
 struct source_ops {
 	/* The next chunk or where it is: 1, 0 at the end, -1. Called by one thread at a time. */
@@ -58,7 +61,7 @@ struct flow_stats {
 	_Atomic uint64_t in, bytes_in;		/* chunks loaded */
 	_Atomic uint64_t put, bytes_put;	/* chunks stored or written */
 	_Atomic uint64_t skipped, bytes_skipped;	/* there already */
-	_Atomic uint64_t tokens;		/* of both, one rank's */
+	_Atomic uint64_t tokens;		/* of both as far as loaded, one rank's */
 	_Atomic uint64_t dropped;		/* taken out by a step */
 	_Atomic uint64_t vanished;		/* gone between listing and reading */
 	_Atomic uint64_t failed;		/* with keep_going */

@@ -228,6 +228,32 @@ load_once(const struct try *t, struct pool *pool, struct flow_item *it, struct e
 	return rc;
 }
 
+/* A look costs a way there and back: of a small chunk of a store far away as much as a put that is
+ * refused. */
+#define WORTH_A_LOOK (1u << 20)
+
+/* Does it lie there, whole by its size? Then that is a use of it, as a put would be. */
+static int
+lies_in(struct place *p, const struct try *t)
+{
+	const struct cat_row *row = try_row(t, 0);
+	struct buf name = { 0 };
+	struct store_item item;
+	int has = 0;
+
+	if (!p || (!place_in_dir(p) && row->size < WORTH_A_LOOK))
+		return 0;
+	if (catalog_name(t->c, row, &name) == 0 && buf_text(&name) &&
+	    store_stat(p->store, name.p, &item, NULL) == 0 && item.size == row->size) {
+		has = 1;
+		store_touch(p->store, name.p);
+		if (p->index)
+			index_note(p->index, name.p, 1, 0);
+	}
+	buf_free(&name);
+	return has;
+}
+
 /* From the first tier that has it; what is damaged, gone or out of reach there may be well in
  * the next. The first failure is the one that is told if all fail. */
 static int
@@ -241,7 +267,8 @@ place_load(struct source *s, struct pool *pool, struct flow_item *it, struct err
 
 	t.p = &x->p[try_row(&t, 0)->tier];
 	t.lend = lends(s, t.p);
-	if (load_once(&t, pool, it, e) == 0)
+	it->had = lies_in(s->unless, &t);
+	if (it->had || load_once(&t, pool, it, e) == 0)
 		return 0;
 	first = *e;
 	while (e->kind != ERR_STOPPED) {
