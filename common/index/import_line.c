@@ -30,11 +30,11 @@ import_tell(struct reading *r, struct import_event *ev, const char *key, struct 
 {
 	size_t skip = r->w->prefix ? strlen(r->w->prefix) : 0;
 
-	if (strncmp(key, skip ? r->w->prefix : "", skip) != 0)
+	while (skip && r->w->prefix[skip - 1] == '/')
+		skip--;
+	if (skip && (strncmp(key, r->w->prefix, skip) != 0 || key[skip++] != '/'))
 		return 0;
 	key += skip;
-	if (skip && *key == '/')
-		key++;
 	if (!*key)
 		return 0;
 	ev->name = key;

@@ -67,6 +67,9 @@ test_rgw(void **state)
 	/* not ours: another bucket or prefix, a HEAD, a failure, a listing */
 	assert_int_equal(line(IMPORT_RGW, "b", "", RGW("get_obj", "GET /kv/a ", "200"), &e), 0);
 	assert_int_equal(line(IMPORT_RGW, "kv", "z", RGW("get_obj", "GET /kv/a ", "200"), &e), 0);
+	assert_int_equal(line(IMPORT_RGW, "kv", "p", RGW("get_obj", "GET /kv/p2/a ", "200"), &e), 0);
+	assert_int_equal(line(IMPORT_RGW, "kv", "p/", RGW("get_obj", "GET /kv/pa ", "200"), &e), 0);
+	assert_int_equal(line(IMPORT_RGW, "kv", "p/", RGW("get_obj", "GET /kv/p/a ", "200"), &e), 1);
 	assert_int_equal(line(IMPORT_RGW, "kv", "", RGW("get_obj", "HEAD /kv/a ", "200"), &e), 0);
 	assert_int_equal(line(IMPORT_RGW, "kv", "", RGW("get_obj", "GET /kv/a ", "404"), &e), 0);
 	/* a look at a header is no use; a small part of the body is */
