@@ -105,6 +105,13 @@ until redis_cli s1 SENTINEL sentinels kv | grep -c '^runid' | grep -q 2; do slee
 ok 'sentinels: there and back'	there_and_back "$sen"
 ok 'sentinels: an unknown master is 2' sh -c \
 	"kvget 'redis://$redis_sentinels/?sentinel=other' 2>&1 | grep 'knows no master'"
+for redis_i in 1 2 3; do redis_cli s$redis_i ACL SETUSER default '>watch' >/dev/null; done
+ok 'sentinels: without their password it is 6' sh -c \
+	"kvget '$sen' 2>'$tmp/said'; [ \$? -eq 6 ] && grep -q REDIS_SENTINEL_PASSWORD '$tmp/said'"
+ok 'sentinels: with it'		env REDIS_SENTINEL_PASSWORD=watch sh -c "kvget '$sen' | cmp - '$tmp/s'"
+ok 'sentinels: with a user, too' env REDIS_SENTINEL_USERNAME=default REDIS_SENTINEL_PASSWORD=watch \
+	sh -c "kvget '$sen' | cmp - '$tmp/s'"
+for redis_i in 1 2 3; do redis_cli s$redis_i -a watch ACL SETUSER default nopass >/dev/null; done
 ok 'sentinels: the master dies during a copy' env KVTOOLS_TEST_REDIS="$sen" \
 	KVTOOLS_TEST_BREAK="kill -9 $(cat "$tmp/m/pid")" "$unit/redis"
 finish

@@ -310,7 +310,9 @@ ask_sentinel(const struct redis_login *l, struct resp *r, struct redis_place *at
 	resp_text(r, l->sentinel);
 	if (resp_flush(r, e) < 0 || (l->sentinel_password && resp_ok(r, e) < 0) ||
 	    resp_get_array(r, &n, e) < 0)
-		return -1;
+		return e && e->kind == ERR_REFUSED && !l->sentinel_password ?
+			err_set(e, ERR_REFUSED, "sentinel: wants a password "
+				"(REDIS_SENTINEL_PASSWORD)") : err_in(e, "sentinel");
 	if (n != 2)
 		return err_set(e, ERR_USAGE, "sentinel: knows no master '%s'", l->sentinel);
 	if (resp_get_text(r, at->host, sizeof(at->host), e) < 0 ||
