@@ -64,11 +64,11 @@ redis_freq=250
 for redis_key in $(redis_cli plain -n 10 --scan | sort); do
 	redis_cli plain -n 10 --raw DUMP "$redis_key" | head -c -1 |
 		redis_cli plain -n 10 -X dump RESTORE "$redis_key" 0 dump REPLACE FREQ $redis_freq >/dev/null
-	redis_rare=$redis_key redis_freq=$((redis_freq - 150))
+	redis_rare=$redis_key redis_hash=${redis_key##*/} redis_freq=$((redis_freq - 150))
 done
 kvevict "$url/10" --max-chunks 1 --policy lfu --min-age 0 --max-delete 100% >"$tmp/lfu" 2>/dev/null
 is 'the least often used goes'	"$(cut -f 1-3,6 "$tmp/lfu")" \
-	"$(printf 'delete\tlfu\t%.12s\t100' "${redis_rare##*/}")"
+	"$(printf 'delete\tlfu\t%s\t100' "${redis_hash%%.*}")"
 is 'and no other'		"$(redis_cli plain -n 10 DBSIZE) $(redis_cli plain -n 10 EXISTS "$redis_rare")" '1 0'
 ok 'that is the policy if none is named'	sh -c "kvevict -n '$url/10' --max-chunks 0 --min-age 0 --max-delete 100% | grep -q '^delete	lfu	'"
 ok 'a last use is not known then' sh -c "kvevict -n '$url/10' --max-size 1 --min-age 0 --policy lru 2>'$tmp/said'
@@ -206,6 +206,10 @@ spoil oom
 printf '{"timestamp":1.5,"model_name":"m","chunk_hashes":["0x1234"]}\n' | cat "$tmp/entries" - >"$tmp/log"
 ok 'entries that could not be written are 7, lookups or not' sh -c "kvstat index import '$tmp/ix' --index '$bad' '$tmp/log' 2>'$tmp/said'
 	[ \$? -eq 7 ] && grep -q '8 notes lost' '$tmp/said'"
+spoil deaf
+awk 'BEGIN { for (i = 0; i < 9000; i++) printf "{\"schema\":\"kv.index/1\",\"name\":\"m%05d\"}\n", i }' >"$tmp/9000"
+ok 'notes wait once for an index that is away' sh -c "timeout 15 kvstat index import '$tmp/ix' --index '$bad?retry=1s' '$tmp/9000' 2>'$tmp/said'
+	[ \$? -eq 5 ] && grep -q '9000 notes lost' '$tmp/said'"
 
 # one that goes away: in the middle of a list, of a lock, of a deletion
 redis_cli real -n 2 EVAL "for i = 1, 4000 do local h = redis.sha1hex(i)

@@ -112,7 +112,8 @@ int index_info(struct index *ix, struct index_info *out, struct err *e);
  * batches by a thread of the index after INDEX_NOTE_MAX names or INDEX_NOTE_S seconds,
  * and at close. That much is lost at most when the process is killed. A note copies what it
  * is given, waits only while the buffer is full, and never fails: errors come out of
- * index_flush() and index_close().
+ * index_flush() and index_close(). After an error nobody waits: what finds the buffer full
+ * then is lost.
  */
 #define INDEX_NOTE_MAX 1024
 #define INDEX_NOTE_S 2.0

@@ -30,6 +30,7 @@ struct index_notes {
 	struct batch *fill;	/* under the lock */
 	struct batch *write;	/* the thread's, while busy */
 	int busy, hurry, quit;
+	int away;		/* the last write failed: nobody waits for the next */
 	uint64_t lost;
 	struct err why;		/* of the first loss */
 };
@@ -55,11 +56,11 @@ empty(struct batch *b)
 /* Entries before uses, so that a use finds its entry. A server that is away for a
  * moment is tried again; while that lasts, notes wait in the other batch. */
 static int
-write_batch(struct index *ix, const struct batch *b, struct err *e)
+write_batch(struct index *ix, const struct batch *b, int tries, struct err *e)
 {
 	int i, rc = -1, put = 0;
 
-	for (i = 0; i < TRIES && rc < 0; i++) {
+	for (i = 0; i < tries && rc < 0; i++) {
 		if (i && clock_sleep(0.3 * i, NULL) < 0)
 			break;
 		if (!put && index_put(ix, b->put, b->n_put, e) == 0)
@@ -109,14 +110,14 @@ writer(void *arg)
 	pthread_mutex_lock(&t->lock);
 	while (await_work(t)) {
 		struct batch *b = t->fill;
-		int rc;
+		int rc, tries = t->away ? 1 : TRIES;
 
 		t->fill = t->write;
 		t->write = b;
 		t->busy = 1;
 		pthread_cond_broadcast(&t->changed);
 		pthread_mutex_unlock(&t->lock);
-		rc = write_batch(ix, b, &e);
+		rc = write_batch(ix, b, tries, &e);
 		pthread_mutex_lock(&t->lock);
 		if (rc < 0) {
 			if (!t->lost)
@@ -124,6 +125,7 @@ writer(void *arg)
 			t->lost += b->n_use + b->n_put;
 		}
 		empty(b);
+		t->away = rc < 0;
 		t->busy = 0;
 		pthread_cond_broadcast(&t->changed);
 	}
@@ -166,8 +168,8 @@ notes_open(struct index *ix)
 	return -1;
 }
 
-/* The batch to note in, with the lock held; NULL when memory or threads are short: a
- * note is not worth failing a copy for. */
+/* The batch to note in, with the lock held; NULL when memory or threads are short, or the
+ * index is away and the batch full: a note is not worth failing or stopping a copy for. */
 static struct batch *
 begin(struct index *ix)
 {
@@ -181,9 +183,13 @@ begin(struct index *ix)
 	if (!t)
 		return NULL;
 	pthread_mutex_lock(&t->lock);
-	while (is_full(t->fill))
+	while (is_full(t->fill) && !t->away)
 		pthread_cond_wait(&t->changed, &t->lock);
-	return t->fill;
+	if (!is_full(t->fill))
+		return t->fill;
+	t->lost++;
+	pthread_mutex_unlock(&t->lock);
+	return NULL;
 }
 
 static void
