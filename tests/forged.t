@@ -56,6 +56,12 @@ ok 'nor does that of a store' sh -c 'kvstat show --json "$1" | /usr/bin/python3 
 	"./q\"${esc}"
 is 'which has no escapes either' "$(kvstat show "./q\"${esc}" | grep -c "$esc")" 0
 
+# parents that are each other's children
+a=$(printf '01%.0s' $(seq 32)) b=$(printf '02%.0s' $(seq 32))
+{ forge hash="$a" parent="$b"; forge hash="$b" parent="$a"; } | kvput -q loop
+ok 'a chain without end is refused' status 4 kvget -q loop --chain "$a" -O no.kv
+is 'nor is it complete' "$(kvstat chain --head "$a" loop | cut -f 5)" damaged
+
 # names that look like a way out
 forge 'model=a..' >dots.kv
 kvput -q dots dots.kv

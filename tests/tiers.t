@@ -10,6 +10,14 @@ is 'the hot tier holds three' "$(kvstat ls -o name hot | wc -l)" 3
 ok 'two tiers give the whole' sh -c 'kvget -q --from hot --from cold | cmp - a.kv'
 ok 'order of tiers does not matter for the bytes' sh -c 'kvget -q --from cold --from hot | cmp - a.kv'
 ok 'a chain over two tiers' sh -c 'kvget -q --from hot --from cold --chain $(kvstat chain -o name cold) | cmp - a.kv'
+cp -r hot torn
+second=$(find torn -name "$(kvstat ls --sort chain -o name hot | sed -n 2p)*")
+printf x | dd of="$second" bs=1 seek=300 conv=notrunc 2>/dev/null
+ok 'a chain climbs past a damaged header' sh -c 'kvget -q --from torn --from cold --chain $(kvstat chain -o name cold) | cmp - a.kv'
+ok 'and all chunks keep their order' sh -c 'kvget -q --from torn --from cold | cmp - a.kv'
+ok 'without the next tier it is refused, by name' sh -c 'kvget torn --chain "$(kvstat ls --sort chain -o name hot | tail -n 1)" 2>err >no.kv; test $? = 4 && grep -q "^kvget: torn: .*safetensors.: chunk" err'
+is 'kvstat chain names it' "$(kvstat chain torn | cut -f 5,6 | grep damaged)" "damaged	$(basename "$second" .kv.safetensors)"
+ok 'with 4' status 4 kvstat chain torn
 for f in hot/*/*/*/*.safetensors; do
 	printf x | dd of="$f" bs=1 seek=9000 conv=notrunc 2>/dev/null
 done

@@ -26,6 +26,7 @@ static const struct out_col cols[N_COLS] = {
 struct climb {
 	uint64_t links, tokens, bytes;
 	struct key_hash missing;	/* len 0: the chain is complete */
+	int damaged;			/* it is there, and its header does not tell its parent */
 };
 
 static void
@@ -42,7 +43,10 @@ climb(const struct stat_place *s, size_t row, struct climb *c)
 			c->bytes += cat->rows[i].size;
 		c->links++;
 		c->tokens += h->tokens;
-		if (!h->parent.len)
+		c->damaged = h->state == ERR_CORRUPT || c->links > cat->n;	/* or a loop */
+		if (h->state || c->damaged)
+			c->missing = cat->rows[row].hash;
+		if (h->state || !h->parent.len)
 			return;
 		row = catalog_find(cat, cat->rows[row].group, &h->parent);
 		if (row == SIZE_MAX)
@@ -60,12 +64,12 @@ print(struct out *out, const struct stat_place *s, size_t row)
 	climb(s, row, &c);
 	key_hash_hex(hex, &s->cat.rows[row].hash);
 	if (c.missing.len)
-		tool_mark(ERR_ABSENT);
+		tool_mark(c.damaged ? ERR_CORRUPT : ERR_ABSENT);
 	v[HEAD].s = out_human() ? key_hash_short(brief, &s->cat.rows[row].hash) : hex;
 	v[LINKS].u = c.links;
 	v[TOKENS].u = c.tokens;
 	v[SIZE].u = c.bytes;
-	v[STATE].s = c.missing.len ? "broken" : "complete";
+	v[STATE].s = !c.missing.len ? "complete" : c.damaged ? "damaged" : "broken";
 	v[MISSING].s = !c.missing.len ? NULL : out_human() ?
 		key_hash_short(missing, &c.missing) : key_hash_hex(missing, &c.missing);
 	v[MODEL].s = s->cat.groups[s->cat.rows[row].group].model;

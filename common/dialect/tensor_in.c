@@ -114,7 +114,8 @@ identity(struct tensor_in *t, const struct tensor_opts *o, struct err *e)
 
 	snprintf(k->model, sizeof(k->model), "%s", o->model ? o->model : t->map.model);
 	if (!*k->model)
-		return err_set(e, ERR_USAGE, "the model's name is not in the file: give --model");
+		return err_set(e, ERR_USAGE, "the model's name is not in the file: give it by "
+			"--geometry model=NAME,..., or kvput's --model");
 	if (o->salt)
 		snprintf(k->salt, sizeof(k->salt), "%s", o->salt);
 	snprintf(k->dtype, sizeof(k->dtype), "%s", dtype_word(t->map.geom.dtype));

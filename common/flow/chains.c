@@ -205,15 +205,18 @@ static void
 link_parents(struct forest *f, unsigned char *is_child)
 {
 	const struct catalog *c = f->c;
-	size_t i, end, parent;
+	size_t i, end, parent, told;
 
 	for (i = 0; i < c->n; i++)
 		f->first_child[i] = f->next[i] = SIZE_MAX;
 	for (i = 0; i < c->n; i = end) {
 		end = catalog_chunk_end(c, i);
-		if (!f->heads[i].parent.len)
+		/* any rank, and any copy, tells the same */
+		for (told = i; told + 1 < end && f->heads[told].state;)
+			told++;
+		if (!f->heads[told].parent.len)
 			continue;
-		parent = catalog_find(c, c->rows[i].group, &f->heads[i].parent);
+		parent = catalog_find(c, c->rows[i].group, &f->heads[told].parent);
 		if (parent == SIZE_MAX || parent == i)
 			continue;
 		/* pushed in ascending order, popped in descending: put in front, so that the
@@ -287,6 +290,26 @@ reverse(size_t *v, size_t n)
 	}
 }
 
+/* The first header of rows [row, end) that can be read: of another rank, or a copy in a lower
+ * tier, if need be. Its row, or SIZE_MAX with what is wrong with the first. */
+static size_t
+read_first(struct heads *h, size_t row, size_t end, struct block *b, struct buf *name,
+	struct err *e)
+{
+	struct err why;
+	size_t i;
+
+	for (i = row; i < end; i++) {
+		if (read_one(h, i, b, name, &why) == 0)
+			return i;
+		err_in(&why, "%s: '%.200s'", store_url(h->p[h->c->rows[i].tier].store),
+			name->p ? name->p : "");
+		if (i == row)
+			*e = why;
+	}
+	return SIZE_MAX;
+}
+
 /* From the head towards the root, so the order is made backwards. */
 static int
 climb(struct heads *h, size_t row, struct buf *order, struct key_hash *missing, struct err *e)
@@ -294,24 +317,26 @@ climb(struct heads *h, size_t row, struct buf *order, struct key_hash *missing, 
 	const struct catalog *c = h->c;
 	struct block b = { .cap = CHUNK_HEADER_MAX };
 	struct buf name = { 0 };
-	size_t steps = 0, i;
+	size_t steps = 0, i, end, told;
 	int rc = 0;
 
 	b.p = aligned_alloc(CHUNK_ALIGN, b.cap);
 	if (!b.p)
 		return err_set(e, ERR_FAILED, "out of memory");
 	while (rc == 0 && row != SIZE_MAX) {
-		for (i = catalog_chunk_end(c, row); i-- > row;)
+		end = catalog_chunk_end(c, row);
+		for (i = end; i-- > row;)
 			if (!catalog_is_copy(c, i))
 				buf_add(order, &i, sizeof(i));
-		rc = read_one(h, row, &b, &name, e);
-		if (rc < 0 || !h->v[row].parent.len)
+		told = read_first(h, row, end, &b, &name, e);
+		rc = told == SIZE_MAX ? -1 : 0;
+		if (rc < 0 || !h->v[told].parent.len)
 			break;
 		if (++steps > c->n)
 			rc = err_set(e, ERR_CORRUPT, "chain: its parents form a loop");
-		i = catalog_find(c, c->rows[row].group, &h->v[row].parent);
+		i = catalog_find(c, c->rows[row].group, &h->v[told].parent);
 		if (i == SIZE_MAX)
-			*missing = h->v[row].parent;
+			*missing = h->v[told].parent;
 		row = i;
 	}
 	buf_free(&name);
