@@ -188,6 +188,12 @@ for form in safetensors npy; do
 	ok "$form: the same chunks" cmp t.kv u.kv
 done
 ok 'exported tensors are the original' oracle equal a.safetensors x.safetensors
+ok 'an export into no directory is 2' status 2 kvget t.kv --export npy -O none/x.npy
+mkdir only
+ok 'an export leaves nothing else' sh -c 'kvget t.kv --export npy -O only/x.npy && test "$(ls -A only)" = x.npy'
+ok 'nor does it need O_TMPFILE, which NFS has not' sh -c 'strace -o open.log true || exit 0
+	ASAN_OPTIONS=detect_leaks=0 strace -f -o open.log kvget t.kv --export npy -O only/x.npy
+	grep -q only open.log && ! grep O_TMPFILE open.log'
 /usr/bin/python3 -c '
 import numpy, sys
 sys.path.insert(0, "'"$here"'/oracle")

@@ -42,17 +42,26 @@ ends(const char *s, const char *suffix)
 	return n > k && !strcmp(s + n - k, suffix);
 }
 
+/* Not O_TMPFILE, which NFS and FAT do not have. */
 static int
 spool_open(const char *path, struct err *e)
 {
-	char dir[1024];
 	const char *slash = strrchr(path, '/');
+	char *name;
 	int fd;
 
-	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path + 1) : 1,
-		slash ? path : ".");
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	return fd < 0 ? err_sys(e, "export: temporary file in '%s'", dir) : fd;
+	if (asprintf(&name, "%.*s.export.XXXXXX.tmp", slash ? (int)(slash - path + 1) : 0,
+		path) < 0)
+		return err_sys(e, "export");
+	fd = mkostemps(name, 4, O_CLOEXEC);
+	if (fd >= 0) {
+		unlink(name);
+	} else {
+		err_sys(e, "export: temporary file '%s'", name);
+		err_named(e);
+	}
+	free(name);
+	return fd;
 }
 
 int
