@@ -60,6 +60,9 @@ refused() {	# into a pipe, where chunks are not held in memory, nothing of it go
 }
 ok 'nor into a pipe' refused
 ok 'verify --quick does not read payloads' kvstat verify -q --quick good
+mv good truncated
+is 'what it is called does not matter' "$(kvstat verify -q truncated | cut -f 2)" corrupt
+mv truncated good
 flip "$victim" 300
 ok 'verify --quick finds a damaged header' status 4 kvstat verify -q --quick good
 ok 'so does kvget into a pipe' refused

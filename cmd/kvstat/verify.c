@@ -112,13 +112,19 @@ end(struct sink *s, const struct err *why, struct err *e)
 	return 0;
 }
 
-/* One word for what is wrong, from what the reader said. */
+/* One word for what is wrong, from what the reader said behind the names of store and object. */
 static const char *
-state_of(const struct err *e)
+state_of(const struct verify *v, const struct err *e)
 {
-	return err_is_local(e) ? "unreadable" : strstr(e->text, "truncated") ? "truncated" :
-		strstr(e->text, "too long") ? "too-long" :
-		strstr(e->text, "another chunk") ? "misnamed" : "corrupt";
+	const char *url = store_url(v->s->place.store), *text = e->text, *said;
+
+	if (!strncmp(text, url, strlen(url)))
+		text += strlen(url);
+	said = strstr(text, "': ");
+	text = said ? said : text;
+	return err_is_local(e) ? "unreadable" : strstr(text, "truncated") ? "truncated" :
+		strstr(text, "too long") ? "too-long" :
+		strstr(text, "another chunk") ? "misnamed" : "corrupt";
 }
 
 static void
@@ -134,7 +140,7 @@ tell(struct verify *v, const struct result *r)
 	} else if (e->kind == ERR_CORRUPT || e->kind == ERR_USAGE || err_is_local(e)) {
 		v->bad++;
 		tool_mark(err_is_local(e) ? e->kind : ERR_CORRUPT);
-		report(v, v->order[r->index], state_of(e), e->text);
+		report(v, v->order[r->index], state_of(v, e), e->text);
 	}	/* else it vanished, or ends the run, which tells */
 }
 
