@@ -57,6 +57,8 @@ read_transports(const char *list, struct err *e)
 	return 0;
 }
 
+static unsigned required;	/* a bit, or 0 */
+
 static int
 read_require(const char *word, struct err *e)
 {
@@ -64,7 +66,19 @@ read_require(const char *word, struct err *e)
 
 	if (transport_parse(&t, word, e) < 0)
 		return err_in(e, "--require");
-	peer.wire.transports = peer.wire.wanted = 1u << t;
+	required = 1u << t;
+	return 0;
+}
+
+/* After --transport, wherever either stands. */
+static int
+apply_require(struct err *e)
+{
+	if (!required)
+		return 0;
+	if (!(peer.wire.transports & required))
+		return err_set(e, ERR_USAGE, "--require: --transport leaves that one out");
+	peer.wire.transports = peer.wire.wanted = required;
 	return 0;
 }
 
@@ -131,7 +145,8 @@ read_environment(struct err *e)
 	const char *v;
 	uint64_t n;
 
-	if (list && *list && !peer.wire.wanted && peer.wire.transports == TRANSPORT_ALL &&
+	if (list && *list && !required && !peer.wire.wanted &&
+	    peer.wire.transports == TRANSPORT_ALL &&
 	    transport_ucx(&peer.wire.transports, list, e) < 0)
 		return err_in(e, "UCX_TLS");
 	if (nics && *nics && !peer.wire.nic && strcmp(nics, "all") != 0)
@@ -190,7 +205,7 @@ peer_ready(const char *dial)
 {
 	struct err e;
 
-	if (read_environment(&e) < 0 || read_keys(&e) < 0 ||
+	if (read_environment(&e) < 0 || apply_require(&e) < 0 || read_keys(&e) < 0 ||
 	    pool_open(&peer.pool, opts_common.mem, &e) < 0)
 		opts_die(&e);
 	if (dial || peer.listen)

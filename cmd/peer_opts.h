@@ -13,7 +13,7 @@ enum { PEER_LISTEN = 1600, PEER_SERVE, PEER_ONCE, PEER_ALLOW, PEER_READY_FILE, P
 
 #define PEER_OPTIONS \
 	{ PEER_LISTEN, "listen", "ADDR", "wait for the peer at host:port, :port, " \
-		"unix:///path or fd:", NULL }, \
+		"unix:///path or fd", NULL }, \
 	{ PEER_ONCE, "once", NULL, "end after one transfer (default)", NULL }, \
 	{ PEER_SERVE, "serve", NULL, "go on for ever (with --listen)", NULL }, \
 	{ PEER_ALLOW, "allow", "CIDR", "only peers of this network; again for more", NULL }, \

@@ -75,6 +75,8 @@ if [ ! -d /sys/class/infiniband ]; then
 	ok 'with the reason'	grep -q 'refused by .*: rdma: ' "$tmp/said"
 	ended
 fi
+ok 'required, and left out of those allowed' status 2 kvsend --require tcp --transport shm 127.0.0.1:1 "$tmp/s.kv"
+ok 'whichever stands first' status 2 kvsend --transport shm --require tcp 127.0.0.1:1 "$tmp/s.kv"
 
 # ---- pull ----
 rm -f "$tmp/ready"
