@@ -434,7 +434,8 @@ run(void)
 		from->unless = &fill;
 	copy_run(from, to, list, o.keep_going || (o.fill && !o.file), &r);
 	stop_at(0);
-	if (filter && o.sel.n_prefixes && r.stats.in == r.stats.dropped && !r.failed) {
+	if (filter && o.sel.n_prefixes && !select_is_nothing(&o.sel) && !r.failed &&
+	    r.stats.in == r.stats.dropped) {
 		err_set(&e, ERR_ABSENT, "no chunk of that name in the stream");
 		tool_fail(&e);
 	}

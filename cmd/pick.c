@@ -314,6 +314,15 @@ cut(struct picked *out, uint64_t limit)
 	}
 }
 
+void
+pick_tell_others(const struct catalog *c, const struct place *p)
+{
+	if (!c->n && c->foreign)
+		tool_note("%s: nothing to choose; %" PRIu64 " object%s there %s unknown to "
+			"dialect %s", store_url(p->store), c->foreign, c->foreign == 1 ? "" : "s",
+			c->foreign == 1 ? "is" : "are", dialect_word(p->dialect));
+}
+
 /* What each tier holds, as one catalog. A tier that cannot be listed now is left out, but for the
  * last one that could be. */
 static int
@@ -329,6 +338,7 @@ read_tiers(struct catalog *out, struct place *p, size_t n, const struct select *
 	for (i = 0; i < n; i++) {
 		memset(&v[i], 0, sizeof(v[i]));
 		if (catalog_read(&v[i], &p[i], &what, 0, &why) == 0) {
+			pick_tell_others(&v[i], &p[i]);
 			good++;
 			continue;
 		}

@@ -40,6 +40,9 @@ int pick_open(struct place *p, const char *url, const struct store_opts *o, cons
 int pick_open_tiers(struct place *p, size_t *n, const char **urls, size_t n_urls, const char *fill,
 	const struct store_opts *o, const char *geometry, struct err *e);
 
+/* A note where nothing was chosen of a place, and its dialect does not know what lies there. */
+void pick_tell_others(const struct catalog *c, const struct place *p);
+
 /* How many were left out as they were down, when opened or listed. */
 extern unsigned pick_tiers_down;
 

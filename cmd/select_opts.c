@@ -147,6 +147,12 @@ select_names(struct select *s, char **names, int n)
 		add_name(s, *names++);
 }
 
+int
+select_is_nothing(const struct select *s)
+{
+	return s->n_prefixes == 1 && !strcmp(s->prefixes[0], NO_NAME);
+}
+
 #define LOOKS_MAX (1u << 26)	/* names x rows that are compared, under a second */
 
 /* How many different hashes fit; the first two are told. */
@@ -179,7 +185,7 @@ select_unique(const struct select *s, const struct catalog *c)
 		struct err e;
 
 		if (!strcmp(s->prefixes[i], NO_NAME))
-			continue;	/* of an empty list, of which nothing is missing */
+			continue;	/* nothing of an empty list is missing */
 		if (strlen(s->prefixes[i]) == 64 && c->n > LOOKS_MAX / s->n_prefixes)
 			continue;	/* whole names are unique, and so many are a program's */
 		n = fits(c, s->prefixes[i], two);

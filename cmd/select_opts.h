@@ -33,6 +33,9 @@ int select_option(int id, struct select *s);
  * ones end the program. */
 void select_names(struct select *s, char **names, int n);
 
+/* Was a list of names given that is empty? */
+int select_is_nothing(const struct select *s);
+
 /* Hash prefixes that fit more than one chunk, or none, of what was read: 0, or tells each (notes
  * ERR_USAGE, ERR_ABSENT) and returns -1. */
 int select_unique(const struct select *s, const struct catalog *c);

@@ -90,6 +90,7 @@ ok 'what is near is offered: options' says '--compress?' kvget --compess none s
 ok 'verbs' says 'verify?' kvstat verfy s
 ok 'stores' says "'redis:' meant" kvget reds://h
 ok 'and nothing where nothing is near' says 'kvurl(7)' kvget http://h
+ok 'a stream is no store' says 'kvstat show' kvstat ls t.kv
 ok 'the verb comes first' says 'kvstat ls --json' kvstat --json ls s
 # what was named and is not there is wrong usage, and no answer
 for missing in 'kvget s --names-from /none' 'kvget s -O /none/x' 'kvput new x.safetensors' \

@@ -107,6 +107,9 @@ kvget -q again >two.kv
 is 'two prompts that begin alike are two chains' "$(kvstat show two.kv | cut -d, -f 1) $(kvstat chain -q again | wc -l)" '3 chunks in 2 chains 2'
 is 'an empty list: nothing to do, which is done' "$(kvget again --names-from /dev/null 2>said | wc -c) $(grep -c 'such chunk' said)" '8192 0'
 ok 'and that is no miss' status 0 kvget -q again --names-from /dev/null -O none.kv
+ok 'nor of a stream' status 0 kvget -q two.kv --names-from /dev/null -O none.kv
+kvget 'again?dialect=lmcache' -O none.kv 2>said
+is 'a store whose objects are of another dialect is not just empty' "$(grep -c '3 objects there are unknown to dialect lmcache-fs' said)" 1
 kvstat index export again 2>said
 is 'no index: the remedy' "$? $(grep -c 'kvstat index rebuild' said)" '1 1'
 finish

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "copy.h"
 #include "kvstat/common.h"
 #include "opts.h"
 #include "out.h"
@@ -38,6 +39,12 @@ stat_open(struct stat_place *s, const char *url, const struct select *sel, int h
 
 	memset(s, 0, sizeof(*s));
 	what.heads = heads;
+	if (copy_is_file(url)) {
+		err_set(&e, ERR_USAGE, "'%.200s' is no store; kvstat show and verify read streams",
+			url);
+		tool_fail(&e);
+		return -1;
+	}
 	if (pick_open(&s->place, url, &so, NULL, &e) < 0 ||
 	    catalog_read(&s->cat, &s->place, &what, opts_common.jobs, &e) < 0 ||
 	    (heads && catalog_heads(&s->cat, &s->place, opts_common.jobs, &s->heads, &e) < 0)) {
@@ -45,6 +52,7 @@ stat_open(struct stat_place *s, const char *url, const struct select *sel, int h
 		stat_close(s);
 		return -1;
 	}
+	pick_tell_others(&s->cat, &s->place);
 	tell_unreadable(s);
 	s->place.quiet = 1;
 	return 0;
