@@ -34,12 +34,12 @@ identify_dir(struct buf *out, const char *path, struct err *e)
 	return buf_str(out, path);
 }
 
-/* An argument that says how a store's objects are read, not where they are. */
+/* An argument that says how a store's objects are read, or by whom, not where they are. */
 static int
 only_reading(const char *name)
 {
 	static const char *const names[] = { "dialect", "geometry", "model", "algo",
-		"chunk-tokens", "layout", "block", "timeout", "retry" };
+		"chunk-tokens", "layout", "block", "timeout", "retry", "user" };
 	size_t i;
 
 	for (i = 0; i < sizeof(names) / sizeof(*names); i++)

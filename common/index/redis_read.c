@@ -105,7 +105,11 @@ take_text(struct resp *r, char **out, struct err *e)
 	if (!*out)
 		return err_sys(e, "read");
 	(*out)[it.n] = 0;
-	return resp_body(r, *out, (size_t)it.n, e);
+	if (resp_body(r, *out, (size_t)it.n, e) == 0)
+		return 0;
+	free(*out);
+	*out = NULL;
+	return -1;
 }
 
 /* Into out, by copy. 1: there is no such entry. Any failure leaves answers unread. */

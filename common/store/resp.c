@@ -146,17 +146,12 @@ line(struct resp *r, char **p, size_t *n, struct err *e)
 static int
 end_body(struct resp *r, struct err *e)
 {
-	char *p;
-	size_t n;
-
 	while (r->end - r->at < 2)
 		if (fill(r, e) < 0)
 			return -1;
-	p = r->in + r->at;
-	n = 2;
-	if (memcmp(p, "\r\n", n) != 0)
+	if (memcmp(r->in + r->at, "\r\n", 2) != 0)
 		return corrupt(r, "value longer than announced", e);
-	r->at += n;
+	r->at += 2;
 	r->open_body = 0;
 	return 0;
 }

@@ -461,6 +461,22 @@ test_foreign_and_damaged(void **state)
 	index_close(ix, NULL);
 }
 
+/* Neither who asks nor how an answer is read makes it another store; its place does. */
+static void
+test_identity(void **state)
+{
+	char *a = index_identity("redis://h/3", NULL, NULL);
+	char *b = index_identity("redis://h/3/?user=evictor&retry=5s", NULL, NULL);
+	char *c = index_identity("redis://h/3?prefix=x", NULL, NULL);
+
+	(void)state;
+	assert_string_equal(a, b);
+	assert_string_not_equal(a, c);
+	free(a);
+	free(b);
+	free(c);
+}
+
 static void
 test_json(void **state)
 {
@@ -541,8 +557,8 @@ main(void)
 		cmocka_unit_test(test_access), cmocka_unit_test(test_each),
 		cmocka_unit_test(test_rebuild), cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_many_writers), cmocka_unit_test(test_absent),
-		cmocka_unit_test(test_foreign_and_damaged), cmocka_unit_test(test_json),
-		cmocka_unit_test(test_json_bad),
+		cmocka_unit_test(test_foreign_and_damaged), cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_json), cmocka_unit_test(test_json_bad),
 	};
 
 	if (!mkdtemp(dir))
