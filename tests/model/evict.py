@@ -194,7 +194,7 @@ class World:
             raise Bad('dry run and real run differ:\n' + '\n'.join(lines) + real.stderr)
         gone = set(before) - set(after)
         lines = [x.split('\t') for x in real.stdout.splitlines()]
-        if sorted(x[2] for x in lines) != sorted(k[1][:12] for k in gone):
+        if sorted(x[2] for x in lines) != sorted(k[1] for k in gone):
             raise Bad('lines and losses differ')
         self.check_losses(before, after, o, pins, start)
         if real.returncode == 6:
@@ -265,7 +265,7 @@ class World:
             stuck = [k for k in idle if not after[k]['kids']]
             if stuck:
                 raise Bad(f'idle for longer than the ttl, and there: {stuck}')
-        sizes = {k[1][:12]: u['size'] for k, u in before.items()}
+        sizes = {k[1]: u['size'] for k, u in before.items()}
         last = lines[-1] if lines else None
         # (the policy ttl has the same word as the time to live)
         if last and last[1] == o['--policy'] != 'ttl' and '--max-size' in o and '--max-chunks' not in o:
@@ -288,7 +288,7 @@ class World:
                 todo += u['kids']
             return best
         went = {x[2] for x in lines if x[1] == o['--policy']}
-        most = max((worth(k) for k in before if k[1][:12] in went), default=None)
+        most = max((worth(k) for k in before if k[1] in went), default=None)
         least = min((worth(k) for k in after if k not in keep), default=None)
         if most is not None and least is not None and most > least:
             raise Bad(f'{o["--policy"]}: one of worth {most} went, one of {least} stayed')
