@@ -104,6 +104,11 @@ mknod null c 1 3 2>/dev/null && ok '-O writes to a device, and never replaces it
 ok 'full /dev/full is 7' sh -c 'kvget -q a.kv >/dev/full; test $? = 7'
 ok 'what got through is what is told' sh -c 'kvget -q "gen:tiny?tokens=2048" >eight.kv
 	trap "" XFSZ; ulimit -f 600; kvget eight.kv -O part.kv 2>err; test $? = 7 && grep -q "1 chunk, 256 tokens" err'
+# somebody removes the directory that is written to; it is asked for again by the next run
+if strace -o trace.log true 2>/dev/null; then
+	ok 'what is removed under a writer is 5' sh -c 'ASAN_OPTIONS=detect_leaks=0 strace -f -o trace.log -e trace=renameat,renameat2 \
+		-e inject=renameat,renameat2:error=ENOENT kvput -q gone a.kv; test $? = 5'
+fi
 
 mkdir full
 if mount -t tmpfs -o size=4m tmpfs full 2>/dev/null; then

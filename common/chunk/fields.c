@@ -217,7 +217,9 @@ chunk_meta_set(struct chunk_head *h, const char *name, const char *value, struct
 	}
 	if (!value)
 		return 0;
-	m = realloc(h->meta, (h->n_meta + 1) * sizeof(*m));
+	m = h->meta;
+	if (!(h->n_meta & (h->n_meta - 1)))	/* room is doubled at powers of two */
+		m = reallocarray(m, h->n_meta ? 2 * h->n_meta : 1, sizeof(*m));
 	if (!m)
 		return err_set(e, ERR_FAILED, "metadata: out of memory");
 	h->meta = m;

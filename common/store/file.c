@@ -399,8 +399,11 @@ file_put(struct store *s, const char *name, const struct iovec *iov, int n,
 	/* NFS reports a full disk at close; a file that is held is let go of by it. */
 	if (!f->holds && close(fd) < 0 && rc == 0)
 		rc = err_sys(e, "close '%s'", name);
-	if (rc == 0 && renameat(f->dir, tmp, f->dir, name) < 0)
+	if (rc == 0 && renameat(f->dir, tmp, f->dir, name) < 0) {
 		rc = err_sys(e, "rename to '%s'", name);
+		if (e && e->kind == ERR_ABSENT)	/* the directory went, with what was in it */
+			e->kind = ERR_TEMP;
+	}
 	if (rc < 0)
 		unlinkat(f->dir, tmp, 0);
 	if (f->holds && close(fd) < 0 && rc == 0)
