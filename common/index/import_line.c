@@ -97,6 +97,8 @@ read_members(struct buf *text, const char *line, size_t n, struct want *v, size_
 	}
 	if (type < 0)
 		return -1;
+	if (json_next(&j, e) != JSON_END)
+		return no_line("more than one object", e);
 	if (text->fail)
 		return err_set(e, ERR_FAILED, "log: out of memory");
 	for (i = 0; i < n_v; i++)

@@ -162,6 +162,8 @@ test_bad(void **state)
 			"\"uri\":\"GET /kv/a\",\"http_status\":\"200\"}" },
 		{ IMPORT_RGW, RGW("get_obj", "GET kv", "200") },
 		{ IMPORT_RGW, RGW("get_obj", "GET /kv/%zz", "200") },
+		{ IMPORT_RGW, "[" RGW("get_obj", "GET /kv/a", "200") ","
+			RGW("get_obj", "GET /kv/b", "200") "]" },
 		{ IMPORT_S3, "a b c" }, { IMPORT_S3, "a b [x] d e f REST.GET.OBJECT k u 200 - 1 2" },
 		{ IMPORT_LOOKUP, "{\"chunk_hashes\":[\"0x1\"]}" },
 		{ IMPORT_LOOKUP, "{\"timestamp\":1}" },
