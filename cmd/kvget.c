@@ -211,25 +211,36 @@ open_stream(struct sink **to, int *fd, struct err *e)
 	return sink_stream(to, *fd, e);
 }
 
+/* For a dry run into one yet to be made, an empty one. */
+static int
+open_fill(struct place *fill, struct err *e)
+{
+	struct store_opts so = { .flags = o.store.flags & STORE_DIRECT, .conf = opts_conf };
+
+	if (!opts_common.dry)
+		so.flags |= STORE_WRITE | STORE_CREATE;
+	if (place_open(fill, o.fill, &so, NULL, e) == 0)
+		return 0;
+	return opts_common.dry && e->kind == ERR_USAGE ? place_open(fill, "mem:", &so, NULL, e) :
+		-1;
+}
+
 static int
 open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
 {
-	struct store_opts so = {
-		.flags = STORE_WRITE | STORE_CREATE | (o.store.flags & STORE_DIRECT),
-		.conf = opts_conf,
-	};
 	struct place_put how = { .dry = opts_common.dry };
 	struct sink *stream;
 
 	*fd = STDOUT_FILENO;
-	if (o.export)
-		return o.file ? copy_export(to, o.file, o.export, o.layout, e) :
-			err_set(e, ERR_USAGE, "--export needs -O FILE");
+	if (o.export && !o.file)
+		return err_set(e, ERR_USAGE, "--export needs -O FILE");
+	if (o.export && !opts_common.dry)
+		return copy_export(to, o.file, o.export, o.layout, e);
 	if (opts_common.dry && !o.fill)
 		o.fill = "null:";
 	if (!o.fill)
 		return open_stream(to, fd, e);
-	if (place_open(fill, o.fill, &so, NULL, e) < 0 || sink_place(to, fill, &how, e) < 0)
+	if (open_fill(fill, e) < 0 || sink_place(to, fill, &how, e) < 0)
 		return -1;
 	if (!o.file || opts_common.dry)
 		return 0;

@@ -430,6 +430,8 @@ main(int argc, char **argv)
 		option(c);
 	if (!peer.wire.peer_max)
 		peer.wire.peer_max = PEER_MEM_DEFAULT;
+	if (opts_common.dry)
+		opts_bad("no dry run here; kvsend -n says what it would offer");
 	if (!peer.listen && optind == argc)
 		opts_bad("from whom? kvrecv --listen ADDR, or kvrecv PEER");
 	if (peer.listen && optind < argc)

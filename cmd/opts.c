@@ -42,7 +42,7 @@ const struct opt opts_shared[] = {
 	{ OPT_SETTING + 3, "ca-bundle", "FILE", "certificates to trust", "FILE" },
 	{ OPT_SETTING + 4, "retries", "N", "attempts after the first (default 8)", NULL },
 	{ OPT_SETTING + 5, "timeout", "TIME", "give up on a silent server after this", NULL },
-	{ OPT_SETTING + 6, "index", "URL", "index of last uses: a file, redis:// or auto", NULL },
+	{ OPT_SETTING + 6, "index", "URL", "last uses: a file, redis://, auto or none", NULL },
 	{ OPT_SETTING + 7, "password-file", "FILE", "password of the store or peer", "FILE" },
 	{ OPT_SETTING + 9, "client-cert", "FILE", "certificate to show to a TLS server", "FILE" },
 	{ OPT_SETTING + 10, "client-key", "FILE", "and its key", "FILE" },

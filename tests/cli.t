@@ -186,6 +186,14 @@ nothing_made() {
 }
 ok 'a mistake makes no store'	nothing_made
 
+# a dry run makes and moves nothing; where there is none it is refused
+kvget -q -n s --fill unmade && kvget -q -n s --export npy -O unmade && kvget -q -n s -O unmade
+is 'a dry run of kvget, of each kind' "$? $(ls -d unmade 2>&1 | grep -c 'No such')" '0 1'
+case $tools in
+*kvrecv*) ok 'no dry run of kvrecv' says 'kvsend -n' kvrecv -n 127.0.0.1:1 --into unmade ;;
+esac
+ok 'nor of what only makes an index' says 'no dry run' kvstat index rebuild -n s
+
 # terminals
 if script -qec true /dev/null </dev/null >/dev/null 2>&1; then
 	ok 'a stream to a terminal is refused' sh -c "script -qec 'kvget s; echo status \$?' /dev/null </dev/null | grep -q 'status 2'"

@@ -427,6 +427,8 @@ verb_index(int argc, char **argv)
 	if (optind >= argc)
 		opts_bad("kvstat index rebuild, verify, export or import?");
 	what = argv[optind++];
+	if (opts_common.dry && (!strcmp(what, "rebuild") || !strcmp(what, "import")))
+		opts_bad("kvstat index %s: no dry run; it changes nothing but the index", what);
 	if (!strcmp(what, "rebuild"))
 		rebuild(stat_only_url(argc, argv, "index rebuild"), &all);
 	else if (!strcmp(what, "verify"))
