@@ -368,6 +368,9 @@ open_box(char **names, int n, struct err *e)
 			return -1;
 	o.box.prefixes = (const char *const *)names;
 	o.box.n_prefixes = (size_t)n;
+	o.box.met = calloc((size_t)n + 1, sizeof(*o.box.met));
+	if (!o.box.met)
+		return err_sys(e, "names");
 	if (o.tokens && pick_hashes(o.tokens, o.algo, o.chunk_tokens, &only, &o.box.n_only,
 	    &n_tokens, e) < 0)
 		return -1;
@@ -386,6 +389,21 @@ open_box(char **names, int n, struct err *e)
 	return 0;
 }
 
+/* After a transfer that went well: what was asked for by name and not offered. */
+static void
+tell_absent(void)
+{
+	struct err e;
+	size_t i;
+
+	for (i = 0; o.box.met && i < o.box.n_prefixes; i++) {
+		if (o.box.met[i])
+			continue;
+		err_set(&e, ERR_ABSENT, "%s: no such chunk", o.box.prefixes[i]);
+		tool_fail(&e);
+	}
+}
+
 static void
 close_all(double began)
 {
@@ -397,10 +415,13 @@ close_all(double began)
 		err_set(&why, ERR_STOPPED, "stopped by a signal");
 	if (inbox_close(g.box, why.kind && why.kind != ERR_PARTIAL ? &why : NULL, &e) < 0)
 		tool_fail(&e);
+	if (g.box && !why.kind)
+		tell_absent();
 	metrics_begin(&b);
 	peer_metrics(&b, &g.sum, 0);
 	metrics_end(&b, clock_mono() - began);
 	free((void *)o.box.only);
+	free((void *)o.box.met);
 	place_close(&o.into_place);
 	for (i = 0; i < o.n_have; i++)
 		place_close(&o.have_place[i]);

@@ -91,6 +91,9 @@ h=$(find "$tmp/a" -name '*.safetensors' | head -n 1 | sed 's,.*/,,' | cut -c1-12
 ok 'one chunk by its name'	sh -c "kvrecv '$addr' $h >'$tmp/one'"
 is 'it is one'	"$(kvget - 2>&1 >/dev/null <"$tmp/one" | sed 's/.*: \([0-9]*\) chunks*.*/\1/')" 1
 ok 'that has that name'		grep -aq "$h" "$tmp/one"
+ok 'one that is not there is 1'	status 1 kvrecv "$addr" "$h" 999999999999 --into "$tmp/some"
+ok 'and told'			sh -c "kvrecv -q '$addr' 999999999999 --into '$tmp/some' 2>&1 | grep -q '999999999999: no such chunk'"
+is 'the other came'		"$(kvstat ls -o name "$tmp/some" | cut -c 1-12)" "$h"
 kill -TERM "$server"
 ok 'the server dies by the signal'	status 143 wait "$server"
 

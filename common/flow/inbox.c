@@ -87,14 +87,19 @@ static int
 asked(const struct inbox *b, const struct key *k)
 {
 	const struct inbox_opts *o = &b->opts;
+	int is_asked = !o->n_only && !o->n_prefixes;
 	size_t i;
 
 	if (o->n_only && bsearch(&k->hash, o->only, o->n_only, sizeof(*o->only), hash_cmp))
-		return 1;
-	for (i = 0; i < o->n_prefixes; i++)
-		if (key_hash_match(&k->hash, o->prefixes[i]))
-			return 1;
-	return !o->n_only && !o->n_prefixes;
+		is_asked = 1;
+	for (i = 0; i < o->n_prefixes; i++) {
+		if (!key_hash_match(&k->hash, o->prefixes[i]))
+			continue;
+		is_asked = 1;
+		if (o->met)
+			o->met[i] = 1;
+	}
+	return is_asked;
 }
 
 /* The chunk of this name in a place: 1 it will do, 0 it is not there, or not good, -1. */

@@ -22,6 +22,7 @@ struct inbox_opts {
 	size_t n_only;
 	const char *const *prefixes;	/* if n_prefixes: ... or not of these digits */
 	size_t n_prefixes;
+	_Atomic unsigned char *met;	/* of each prefix: 1, one was offered; or NULL */
 	unsigned jobs;			/* look-ups at once */
 };
 
