@@ -210,6 +210,9 @@ spoil deaf
 awk 'BEGIN { for (i = 0; i < 9000; i++) printf "{\"schema\":\"kv.index/1\",\"name\":\"m%05d\"}\n", i }' >"$tmp/9000"
 ok 'notes wait once for an index that is away' sh -c "timeout 15 kvstat index import '$tmp/ix' --index '$bad?retry=1s' '$tmp/9000' 2>'$tmp/said'
 	[ \$? -eq 5 ] && grep -q '9000 notes lost' '$tmp/said'"
+rm "$tmp/port.deaf"
+spoil deaf
+ok 'and so does kvevict' timeout 6 kvevict "$tmp/ix" --index "$bad?retry=1s" --max-chunks 0 --min-age 0 --max-delete 100%
 
 # one that goes away: in the middle of a list, of a lock, of a deletion
 redis_cli real -n 2 EVAL "for i = 1, 4000 do local h = redis.sha1hex(i)

@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ struct run {
 	size_t most;		/* steps of a batch */
 	unsigned jobs;
 	int recheck;		/* stat is cheap here: look again before deleting */
+	atomic_int unheard;	/* the index is away: nobody waits for it at each batch */
 	pthread_mutex_t lock;	/* for what follows, the units' flags and telling */
 	pthread_cond_t changed;
 	struct evict_queue queue;
@@ -164,8 +166,8 @@ delete_batch(struct run *w, struct batch *b, struct err *e)
 	for (i = gone = 0; i < n; i++)
 		if (states[i] >= 0)
 			names[gone++] = names[i];
-	if (w->ev->index)
-		index_remove(w->ev->index, names, gone, NULL);
+	if (w->ev->index && !w->unheard && index_remove(w->ev->index, names, gone, &why) < 0)
+		w->unheard = why.kind == ERR_TEMP;
 	free(names);
 	free(states);
 	return 0;

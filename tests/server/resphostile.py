@@ -30,7 +30,7 @@ CUTS = {        # done, and not told: the connection ends, once
     "page": (b"HMGET", 6),
     "late": (b"SCAN", 4),
     "gone": (b"UNLINK", 3),     # and there is no other, as with
-    "deaf": (b"EVAL", 1),
+    "deaf": (b"EVAL", 1),       # of an index that is written
 }
 
 
