@@ -41,7 +41,7 @@ ok 'nor cut into ranks' status 4 kvget -q cipher.kv --to-tp 2 -O no.kv
 
 # a header as large as may be, full of names: half a minute once
 forge names=80000 >names.kv
-ok 'many names take no time' timeout 20 kvput -q null: names.kv
+ok 'many names take no time' timeout -k 1 20 kvput -q null: names.kv
 
 # texts from outside do not reach the terminal, nor break JSON
 { forge record=begin; forge record=abort reason="${esc}[31m
@@ -62,6 +62,16 @@ a=$(printf '01%.0s' $(seq 32)) b=$(printf '02%.0s' $(seq 32))
 ok 'a chain without end is refused' status 4 kvget -q loop --chain "$a" -O no.kv
 is 'nor is it complete' "$(kvstat chain --head "$a" loop | cut -f 5)" damaged
 
+# a reason is cut between characters, whatever the store is called
+for name in $(printf '\303\251%.0s' $(seq 105)) $(printf '\377%.0s' $(seq 100)); do
+	forge | kvput -q "./$name"
+	printf x | dd of="$(find "./$name" -type f)" bs=1 seek=4100 conv=notrunc 2>/dev/null
+	is 'its reader hears of it' "$({ kvget -q "./$name" 2>/dev/null; echo; } |
+		kvput -q null: 2>&1 | cut -d : -f 2)" ' stream aborted by its producer'
+done
+ok 'long names are refused, as the page says' status 4 kvput -q null: "$(forge "$(printf 'n%.0s' $(seq 256))=1" >n.kv; echo n.kv)"
+ok 'those of 255 bytes are not' kvput -q null: "$(forge "$(printf 'n%.0s' $(seq 255))=1" >n.kv; echo n.kv)"
+
 # names that look like a way out
 forge 'model=a..' >dots.kv
 kvput -q dots dots.kv
@@ -76,6 +86,6 @@ mkdir "$victim"
 ok 'a directory is not taken for the chunk' status 2 kvput -q way one.kv
 rmdir "$victim"
 mkfifo "$victim"
-ok 'nobody waits for a pipe' timeout 20 kvput -q way one.kv
+ok 'nobody waits for a pipe' timeout -k 1 20 kvput -q way one.kv
 ok 'the chunk replaces it' test -f "$victim"
 finish

@@ -313,6 +313,22 @@ stream_out_put(struct stream_out *s, const struct chunk *c, struct err *e)
 	return 0;
 }
 
+/* As much of a text as fits: whole characters, and '?' for what is none. */
+static void
+take_reason(char *out, size_t size, const char *text)
+{
+	size_t n = 0, len;
+
+	for (; *text; text += len ? len : 1) {
+		len = utf8_len(text, strlen(text));
+		if (n + (len ? len : 1) >= size)
+			break;
+		memcpy(out + n, len ? text : "?", len ? len : 1);
+		n += len ? len : 1;
+	}
+	out[n] = 0;
+}
+
 int
 stream_out_close(struct stream_out *s, const struct err *why, struct err *e)
 {
@@ -322,7 +338,7 @@ stream_out_close(struct stream_out *s, const struct err *why, struct err *e)
 	if (!s)
 		return 0;
 	if (why) {
-		snprintf(last.reason, sizeof(last.reason), "%.199s", why->text);
+		take_reason(last.reason, sizeof(last.reason), why->text);
 	} else {
 		last.count = s->count;
 		last.bytes = s->bytes;
