@@ -88,7 +88,9 @@ if redis_cluster 6; then
 	esac
 	ok 'cluster: a master dies during a copy' env KVTOOLS_TEST_REDIS="$cl,127.0.0.1:$redis_port" \
 		KVTOOLS_TEST_BREAK="kill -9 $(cat "$tmp/c1/pid")" "$unit/redis"
-	for redis_i in 2 3 4 5 6; do redis_stop c$redis_i KILL; done
+	for redis_i in 2 3; do redis_stop c$redis_i KILL; done
+	ok 'cluster: a list without two masters ends, and is 5' status 5 timeout 15 kvstat du "redis://127.0.0.1:$redis_port?retry=2s"
+	for redis_i in 4 5 6; do redis_stop c$redis_i KILL; done
 else
 	ok 'a cluster starts' cat "$tmp/cluster.log"
 fi

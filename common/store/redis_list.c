@@ -43,7 +43,7 @@ struct listing {
 	size_t cap;
 	char cursor[24];
 	uint64_t cost, most;	/* of this server's pages; its keys */
-	double since;		/* something new came last, or another server was begun */
+	double since;		/* something new came last, or a server's end */
 	int lfu, known;		/* how this server counts uses */
 	int end;		/* the callback's answer: enough, or failed */
 	struct err why;		/* with it */
@@ -358,14 +358,17 @@ list_all(struct listing *l, struct err *e)
 {
 	struct redis_net *net = l->s->net;
 	struct err why;
-	size_t i;
+	size_t i, done = 0;
 
 	l->since = clock_mono();
 	if (redis_net_nodes(net) == 0)
 		return err_set(e, ERR_REFUSED, "list: a cluster, and CLUSTER SLOTS is not allowed");
 	for (i = 0; i < redis_net_nodes(net) && l->end == 0; i++) {
 		if (redis_net_run_at(net, i, list_server, l, &why) == 0) {
-			l->since = clock_mono();
+			if (i == done) {
+				done++;
+				l->since = clock_mono();
+			}
 			continue;
 		}
 		if (redis_net_again(net, l->since, &why) < 0)
