@@ -5,6 +5,7 @@
 # WARM=BYTES: so much memory is used and freed right before each run. Virtual machines give freed
 # memory back to their hosts within seconds, and getting it again costs several times what is measured.
 
+command -v kvrecv >/dev/null || { echo "${0##*/}: our tools are not in \$PATH; make bench puts them there" >&2; exit 2; }
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/kvtools.bench.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 143' TERM
