@@ -39,6 +39,14 @@ ok 'a cipher we do not know goes by' kvput -q null: cipher.kv
 ok 'it is not converted' status 4 kvget -q cipher.kv --to-dtype f32 -O no.kv
 ok 'nor cut into ranks' status 4 kvget -q cipher.kv --to-tp 2 -O no.kv
 
+# a few bytes that say they are gigabytes
+forge codec=zstd shape=2,2,65536,64,128 bytes=4096 parts=1024,1024,1024,1024 \
+	raw_digest="$(printf '00%.0s' $(seq 16))" >bomb.kv
+ok 'a bomb goes by' kvput -q null: bomb.kv
+ok 'it is not decoded' status 6 kvget -q bomb.kv --compress none -O no.kv
+is 'and why' "$(kvget -q bomb.kv --compress none 2>&1 >no.kv | sed 's/.*chunk: //')" \
+	'4 KiB that decode to 4 GiB: not decoded'
+
 # a header as large as may be, full of names: half a minute once
 forge names=80000 >names.kv
 ok 'many names take no time' timeout -k 1 20 kvput -q null: names.kv

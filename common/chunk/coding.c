@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "chunk/coding.h"
 
 /* The head's canonical region, with room for the payload behind it: n bytes in *out. */
@@ -120,6 +121,13 @@ decode_parts(struct codec_ctx *x, enum codec_kind kind, const struct chunk *k,
 	return 0;
 }
 
+/* A few bytes that become very many are zeros at best; caches do not shrink like that. */
+static int
+is_bomb(const struct chunk_head *h)
+{
+	return h->raw_size > BOMB_SIZE && h->raw_size / BOMB_RATIO > h->payload;
+}
+
 int
 chunk_decode(struct codec_ctx *x, struct chunk *k, struct pool *p, struct err *e)
 {
@@ -127,12 +135,16 @@ chunk_decode(struct codec_ctx *x, struct chunk *k, struct pool *p, struct err *e
 	struct digest128 found;
 	struct block out = { 0 };
 	struct codec c;
+	char size[2][NUM_TEXT];
 
 	if (!*h->codec && !*h->cipher)
 		return 0;
 	if (*h->cipher || codec_parse(&c, h->codec, NULL) < 0 || c.kind == CODEC_AUTO)
 		return err_set(e, ERR_CORRUPT, "chunk: unknown %s '%.30s'",
 			*h->cipher ? "cipher" : "codec", *h->cipher ? h->cipher : h->codec);
+	if (is_bomb(h))
+		return err_set(e, ERR_REFUSED, "chunk: %s that decode to %s: not decoded",
+			num_size_text(size[0], h->payload), num_size_text(size[1], h->raw_size));
 	if (chunk_head_copy(&new, h, e) < 0)
 		return -1;
 	*new.codec = 0;

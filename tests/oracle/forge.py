@@ -2,7 +2,8 @@
 """Chunks that our writers would never make, sealed well: forge.py NAME=VALUE ... >chunk
 
 NAME=VALUE changes the metadata of a small chunk; record=begin and the like make records of it.
-With shape= (of the plain tensor) its payload has another size. names=N adds so many names.
+With shape= (of the plain tensor) its payload has another size, with bytes= this one. names=N adds
+so many names.
 """
 import json
 import struct
@@ -18,6 +19,7 @@ def main():
     size = 2
     for x in shape:
         size *= x
+    size = int(own.pop('bytes', size))
     payload = b'\1' * size
     meta = {'kvchunk': '1', 'seal': '0' * 32}
     head = {'__metadata__': meta}
@@ -29,7 +31,7 @@ def main():
                      'tp': '1', 'rank': '0', 'heads': '0:%d/%d' % (shape[3], shape[3]),
                      'layers': '0:%d/%d' % (shape[1], shape[1])})
         head['kvcache'] = {'dtype': 'BF16', 'shape': shape, 'data_offsets': [0, size]}
-        if 'cipher' in own:
+        if 'cipher' in own or 'codec' in own:
             head['kvcache'].update(dtype='U8', shape=[size])
             meta.update(dtype='bf16', shape=','.join(str(x) for x in shape))
     meta.update(own)
