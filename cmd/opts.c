@@ -146,7 +146,6 @@ progress_fd(const char *text, struct err *e)
 	return 0;
 }
 
-/* 1: done here */
 /* A setting is used much later, or never: what is no number is told at once. label: its name as
  * it was given. */
 static int
@@ -211,6 +210,7 @@ check_setting(void *ctx, const char *name, const char *value, const char *origin
 	return 0;
 }
 
+/* 1: done here */
 static int
 common(int id, const struct usage *u)
 {
