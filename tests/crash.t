@@ -37,6 +37,11 @@ caught() {
 		fi
 		kill -STOP "$writer"
 		sleep 0.01
+		# what the kernel does for it meanwhile is first done: it may be the rename
+		for wait in 1 2 3 4 5 6 7 8 9; do
+			grep -h ^State "/proc/$writer/task/"*/status 2>/dev/null | grep -q ' [RSD] ' || break
+			sleep "0.$wait"
+		done
 		temp=$(temps)
 		[ -z "$temp" ] || return 0
 		kill -CONT "$writer"
