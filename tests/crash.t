@@ -43,7 +43,7 @@ caught() {
 			sleep "0.$wait"
 		done
 		temp=$(temps)
-		[ -z "$temp" ] || return 0
+		[ ! -s "$temp" ] || return 0	# an empty one may not be locked yet
 		kill -CONT "$writer"
 		i=$((i + 1))
 	done
