@@ -12,7 +12,7 @@ packages_of() {
 		python3 python3-numpy python3-redis mandoc shellcheck zsh fish faketime valgrind \
 		redis-server redis-tools ceph-mon ceph-osd radosgw ceph-common rclone s3cmd awscli \
 		nginx-light iproute2 rdma-core ibverbs-providers qemu-system-x86 busybox-static \
-		cpio kmod xz-utils ;;
+		cpio kmod xz-utils strace ;;
 	fuzz) echo clang libclang-rt-14-dev ;;
 	bench) echo zstd xxhash time python3 socat perftest iperf3 gnuplot-nox b3sum libhiredis-dev \
 		redis-server redis-tools ;;
