@@ -5,6 +5,7 @@
 
 #define GHOSTS 2		/* for each resident */
 #define GHOSTS_MIN 64
+#define RUN_MAX 32		/* blocks that one ghost speaks for */
 #define HIT_TELLS 8		/* as much as so many uses of what has left */
 #define TIPS_FEW 8		/* that must be seen */
 #define TIPS_MEMORY 1024	/* after which what was learned of them counts half */
@@ -50,6 +51,8 @@ tell_parent(struct learner *l, uint32_t ghost)
 	const struct mark *m = &l->marks[ghost];
 	uint32_t up = neighbour(l, m, m->has_parent, m->parent);
 
+	if (up == NODE_NONE)
+		l->untold = l->p.nodes[ghost].key;
 	if (up == NODE_NONE || l->p.nodes[up].ghost)
 		return;
 	l->marks[up].child = l->p.nodes[ghost].key;
@@ -77,6 +80,17 @@ join_run(struct learner *l, uint32_t at, uint32_t ghost)
 	tell_parent(l, ghost);
 }
 
+/* A run of which only the beginning comes back is not found, so runs do not grow for ever. */
+static int
+may_join(const struct learner *l, uint32_t at, uint32_t ghost)
+{
+	const struct mark *m = &l->marks[at], *run = &l->marks[ghost];
+
+	return run->kind == m->kind && run->age == m->age &&
+		l->p.nodes[ghost].count == l->p.nodes[at].count &&
+		run->blocks < RUN_MAX;
+}
+
 static int
 is_tip(const struct mark *m)
 {
@@ -94,8 +108,7 @@ evict(struct learner *l)
 	if (below != NODE_NONE && l->p.nodes[below].ghost) {
 		struct mark *run = &l->marks[below];
 
-		if (run->kind == m->kind && run->age == m->age &&
-		    l->p.nodes[below].count == l->p.nodes[at].count) {
+		if (may_join(l, at, below)) {
 			join_run(l, at, below);
 			return;
 		}
@@ -264,6 +277,7 @@ look_up(struct learner *l)
 				go_on_from(l, at, i);
 			if (l->p.nodes[at].count > uses)
 				uses = l->p.nodes[at].count;
+			cells_age_one(l, at, l->now);
 		}
 		l->before[i] = uses;
 		if (at != NODE_NONE && l->p.nodes[at].ghost)
@@ -289,16 +303,17 @@ auto_begin(struct policy *p, struct err *e)
 	}
 	l->now = l->end;
 	cells_age(l, l->now);
-	if (l->now >= l->learn_at) {
+	if (l->refs >= l->learn_at) {
 		cells_learn(l);
 		learn_tip(l);
-		pause = l->now / 16;
-		l->learn_at = l->now + GHOSTS_MIN + (pause < most ? pause : most);
+		pause = l->refs / 16;
+		l->learn_at = l->refs + GHOSTS_MIN + (pause < most ? pause : most);
 	}
 	while (l->ghosts > GHOSTS * p->count + GHOSTS_MIN)
 		forget(l, cells_oldest_ghost(l));
 	look_up(l);
-	l->end += p->req->n;
+	l->end++;
+	l->refs += p->req->n;
 	cells_age(l, l->end);	/* what it does not name waits for the next at least */
 	return 0;
 }
@@ -335,6 +350,21 @@ file(struct learner *l, uint32_t at)
 		node_behind(&l->p, &l->cells[0][m->kind][m->age], at, up);
 }
 
+/* What is known to lie below block i, which comes in: the next of the request, or the run that
+ * this one has joined if it came in and left just before. */
+static uint64_t
+child_of(const struct learner *l, uint32_t i)
+{
+	const struct policy_request *r = l->p.req;
+	uint32_t at = map_get(&l->p.map, l->untold);
+	const struct mark *m = at == NODE_NONE ? NULL : &l->marks[at];
+
+	if (m && l->p.nodes[at].ghost && m->last == l->end && m->has_parent &&
+	    m->parent == r->keys[i])
+		return l->untold;
+	return i + 1 < r->n ? r->keys[i + 1] : 0;
+}
+
 static int
 auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 {
@@ -355,10 +385,10 @@ auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 		return -1;
 	p->nodes[at].count = l->before[i] + 1;
 	l->marks[at] = (struct mark){
-		.last = l->now, .since = l->now, .blocks = 1,
+		.last = l->end, .since = l->end, .blocks = 1,
 		.kind = (uint8_t)auto_kind(l->before[i] + 1, l->from, i + l->tip >= r->n),
 		.has_parent = i > 0, .parent = i ? r->keys[i - 1] : 0,
-		.below = r->n - 1 - i, .has_child = !last, .child = last ? 0 : r->keys[i + 1],
+		.below = r->n - 1 - i, .has_child = !last, .child = child_of(l, i),
 	};
 	file(l, at);
 	while (p->used > p->o.capacity)

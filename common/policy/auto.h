@@ -21,8 +21,9 @@
  * answers within a second, and a loop comes round after just its length.
  *
  * So each block has a kind (uses so far in octaves; new ones by what their request
- * goes on from; tips apart; left behind) and an age class (time since last
- * use, counted in references, two classes an octave). Per kind and age the rate
+ * goes on from; tips apart; left behind) and an age class (requests since last
+ * use, two classes an octave: each request is one trial for every block, however long it is, and
+ * while a block's own request lasts nothing else can use it). Per kind and age the rate
  * of use is estimated: uses seen / time spent at risk, which is right in spite of
  * blocks that are no longer watched (they are censored, not counted as dead).
  * Kinds with few data lean on the curve of all kinds: what one request uses again is one
@@ -41,7 +42,8 @@
  * Where there is little to learn from, the rule must not be worse than LRU by its errors. Until
  * 32 requests have hit, or eight times as many found only what had left, it is LRU: what few
  * chance meetings decide is lost as often as won. What one age class has seen counts for its
- * neighbours too.
+ * neighbours too. Uses come in bursts that a kind's rate does not tell of: what the present
+ * request uses is worth half as much again as it says.
  * And a request is shown whole before its blocks are referenced, so those that are there
  * are filed as used at once: replayed tail first, what it brings in would else push out
  * its own prefix, which in a small cache costs more than the choice of a policy does. All others
@@ -50,17 +52,18 @@
  * Ghosts. The rates of old ages can be seen only in blocks that have left. A
  * block that is evicted stays known as a ghost; but the blocks of a request leave from its
  * tail upwards and come back together, so one ghost, the deepest, speaks for the
- * whole run above it. Ghosts are at most twice the residents (and 64), the longest
+ * run above it, up to 32 blocks. Ghosts are at most twice the residents (and 64), the longest
  * idle go first; thanks to the runs they look back over ten to twenty times the
- * cache. A returning block is as old a friend as the deepest known block below it: in a
+ * cache. What was learned counts half after so many requests, not blocks, for those of one request
+ * tell one thing. A returning block is as old a friend as the deepest known block below it: in a
  * chain, ancestors have been used at least as often.
  *
  * Cost. Victims come from one queue per kind and age through a bit set in index order.
- * A block changes queue when it crosses an age boundary, at most 44 times in a life. The
+ * A block changes queue when it crosses an age boundary, at most 50 times in a life. The
  * index is worked out anew as references come in, at most every 64.
  */
 struct mark {			/* what is known of a record beside its struct node */
-	uint64_t last;		/* time of its last use */
+	uint64_t last;		/* time of its last use: when that request ended */
 	uint64_t since;		/* when it entered its present account */
 	uint64_t parent, child;	/* keys of its neighbours in the request that used it last */
 	uint64_t tip;		/* ghost: key of the last of those */
@@ -93,9 +96,10 @@ struct learner {
 	uint32_t tip;			/* so many blocks at the end of a request are its tip */
 	uint32_t left[AUTO_TIP_MAX + 1];	/* how often one that went on left behind so many */
 	uint32_t lefts;			/* sum of those */
-	uint64_t now;			/* references before the present request */
+	uint64_t now;			/* requests before the present one */
 	uint64_t end;			/* the same with it, from when it has been looked up */
-	uint64_t learn_at;
+	uint64_t refs, learn_at;	/* references so far; of which to learn again */
+	uint64_t untold;		/* key of the ghost whose parent comes in after it left */
 	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
 	uint64_t ghosts, ghosts_at[HAZARD_AGES];
 	struct queue cells[2][HAZARD_KINDS][HAZARD_AGES];	/* residents; ghosts */
@@ -110,6 +114,7 @@ void cells_open(struct learner *l);
 void cells_enter(struct learner *l, uint32_t at);
 void cells_leave(struct learner *l, uint32_t at, uint64_t when);
 void cells_age(struct learner *l, uint64_t now);	/* blocks that outgrow it by now move on */
+void cells_age_one(struct learner *l, uint32_t at, uint64_t now);
 void cells_learn(struct learner *l);	/* new index, new order */
 uint32_t cells_worst(const struct learner *l);	/* the resident to evict */
 uint32_t cells_oldest_ghost(const struct learner *l);

@@ -69,21 +69,36 @@ cells_leave(struct learner *l, uint32_t at, uint64_t when)
 		set_busy(l, m->kind * HAZARD_AGES + m->age, 0);
 }
 
+/* On to the next age class. It may have been made a ghost, or left behind, after its time. */
 static void
-age_cell(struct learner *l, struct queue *q, int age, uint64_t now)
+grow_older(struct learner *l, uint32_t at)
+{
+	struct mark *m = &l->marks[at];
+	uint64_t when = m->last + l->h.limit[m->age + 1];
+
+	cells_leave(l, at, when > m->since ? when : m->since);
+	m->age++;
+	cells_enter(l, at);
+}
+
+void
+cells_age_one(struct learner *l, uint32_t at, uint64_t now)
+{
+	const struct mark *m = &l->marks[at];
+
+	while (m->age < HAZARD_AGES - 1 && now - m->last >= l->h.limit[m->age + 1])
+		grow_older(l, at);
+}
+
+static void
+age_cell(struct learner *l, const struct queue *q, int age, uint64_t now)
 {
 	uint64_t limit = l->h.limit[age + 1];
 	uint32_t at;
 
 	while ((at = q->tail) != NODE_NONE && l->marks[at].asked != l->now + 1 &&
-	    now - l->marks[at].last >= limit) {
-		/* It may have been made a ghost, or left behind, after its time. */
-		uint64_t when = l->marks[at].last + limit;
-
-		cells_leave(l, at, when > l->marks[at].since ? when : l->marks[at].since);
-		l->marks[at].age++;
-		cells_enter(l, at);
-	}
+	    now - l->marks[at].last >= limit)
+		grow_older(l, at);
 }
 
 /* Wide classes are looked at less often: an eighth of the width late is soon enough. */
@@ -154,13 +169,22 @@ cells_learn(struct learner *l)
 			set_busy(l, c, 1);
 }
 
+/* What the present request names counts as used by it from its beginning. */
+static uint64_t
+last_use(const struct learner *l, uint32_t at)
+{
+	return l->marks[at].asked == l->now + 1 ? l->end : l->marks[at].last;
+}
+
 /* Does x leave before y? Both are the next of their cells, which are a tie. Of one request's
  * blocks those that fewer share are deeper. */
 static int
 sooner(const struct learner *l, uint32_t x, uint32_t y)
 {
-	if (l->marks[x].last != l->marks[y].last)
-		return l->marks[x].last < l->marks[y].last;
+	uint64_t used_x = last_use(l, x), used_y = last_use(l, y);
+
+	if (used_x != used_y)
+		return used_x < used_y;
 	return l->p.nodes[x].count < l->p.nodes[y].count;
 }
 

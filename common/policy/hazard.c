@@ -3,9 +3,10 @@
 
 #include "policy/hazard.h"
 
-#define FIRST 16		/* end of the first age class */
 #define PRIOR 1			/* requests that must be seen before a class speaks for itself */
-#define MEMORY 100000		/* events after which what was learned counts half */
+#define OLD 22			/* age class from which rates fall, where there are no data */
+#define MEMORY 10000		/* requests, by kind, after which what was learned counts half */
+#define BURST 1.5		/* what was used just now, against what its kind's rate says */
 
 typedef double table[HAZARD_KINDS][HAZARD_AGES];
 
@@ -22,7 +23,7 @@ hazard_open(struct hazard *h)
 {
 	memset(h, 0, sizeof(*h));
 	for (int a = 1; a <= HAZARD_AGES; a++)
-		h->limit[a] = (uint64_t)(FIRST * pow(2, (a - 1) / 2.0));
+		h->limit[a] = (uint64_t)(pow(2, a / 2.0) + 0.5);
 	hazard_unlearned(h);
 }
 
@@ -78,7 +79,6 @@ static void
 common_rates(const struct hazard *h, table risk, double *rate)
 {
 	double events[HAZARD_AGES] = { 0 }, spent[HAZARD_AGES] = { 0 }, expect, groups = 0, few;
-	const int old = HAZARD_AGES / 2;
 
 	for (int k = 0; k < HAZARD_KINDS; k++) {
 		groups += h->groups[k];
@@ -90,7 +90,7 @@ common_rates(const struct hazard *h, table risk, double *rate)
 	few = prior(sum(events), groups);
 	expect = (sum(events) + 1e-9) / (sum(spent) + 1);
 	for (int a = 0; a < HAZARD_AGES; a++) {
-		if (a >= old)
+		if (a >= OLD)
 			expect = rate[a - 1] * (double)(h->limit[a] + h->limit[a - 1]) /
 				(double)(h->limit[a + 1] + h->limit[a]);
 		rate[a] = (events[a] + few) / (spent[a] + few / expect);
@@ -157,7 +157,7 @@ fade(struct hazard *h)
 double
 hazard_learn(struct hazard *h, uint64_t now)
 {
-	double common[HAZARD_AGES], rate[HAZARD_AGES], events = 0, open, few;
+	double common[HAZARD_AGES], rate[HAZARD_AGES], events = 0, groups = 0, open, few;
 	table risk;
 
 	for (int k = 0; k < HAZARD_KINDS; k++) {
@@ -166,6 +166,7 @@ hazard_learn(struct hazard *h, uint64_t now)
 			risk[k][a] = h->risk[k][a] + (open > 0 ? open : 0);
 		}
 		events += sum(h->events[k]);
+		groups += h->groups[k];
 	}
 	if (h->known < HAZARD_ENOUGH) {
 		hazard_unlearned(h);
@@ -176,8 +177,9 @@ hazard_learn(struct hazard *h, uint64_t now)
 		few = prior(sum(h->events[k]), h->groups[k]);
 		kind_rates(h->events[k], risk[k], few, common, rate);
 		best_stop(h, rate, h->index[k]);
+		h->index[k][0] *= BURST;
 	}
-	if (events > MEMORY)
+	if (groups > MEMORY)
 		fade(h);
 	return events;
 }

@@ -12,7 +12,7 @@
  * account of its kind and age when it gets there and leaves when it is used,
  * grows older, changes kind or is no longer watched; a use is an event.
  */
-#define HAZARD_AGES 44		/* two an octave from 16 units on: up to 2^25 */
+#define HAZARD_AGES 50		/* two an octave: 0, 1, 2, 3, 4, 6, 8, 11 ... 2^24.5 units */
 #define HAZARD_KINDS 21
 #define HAZARD_ENOUGH 256	/* that known must be: before it, nothing is */
 
