@@ -130,7 +130,7 @@ take_record(struct stream_in *s, const struct chunk_head *h, struct err *e)
 		digest_xxh3_begin(s->seals);
 		return 0;
 	case CHUNK_ABORT:
-		return err_set(e, ERR_CORRUPT, "stream aborted by its producer: %.160s", h->reason);
+		return err_set(e, ERR_CORRUPT, "stream aborted by its producer: %s", h->reason);
 	default:
 		break;
 	}
