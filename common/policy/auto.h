@@ -41,7 +41,8 @@
  *
  * Where there is little to learn from, the rule must not be worse than LRU by its errors. Until
  * 32 requests have hit, or eight times as many found only what had left, it is LRU: what few
- * chance meetings decide is lost as often as won. What one age class has seen counts for its
+ * chance meetings decide is lost as often as won. (If LRU hits next to nothing, as in a loop, 32 of
+ * the latter are enough.) What one age class has seen counts for its
  * neighbours too. Uses come in bursts that a kind's rate does not tell of: what the present
  * request uses is worth half as much again as it says.
  * And a request is shown whole before its blocks are referenced, so those that are there
@@ -99,6 +100,7 @@ struct learner {
 	uint64_t now;			/* requests before the present one */
 	uint64_t end;			/* the same with it, from when it has been looked up */
 	uint64_t refs, learn_at;	/* references so far; of which to learn again */
+	uint64_t hits, returns;		/* requests that found what was there; what had left */
 	uint64_t untold;		/* key of the ghost whose parent comes in after it left */
 	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
 	uint64_t ghosts, ghosts_at[HAZARD_AGES];
