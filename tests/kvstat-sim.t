@@ -114,6 +114,17 @@ done <<-G
 	200 chat,requests=4000,len=3000,turns=2,rate=.3,seed=0
 	500 chat,requests=4000,len=3000,turns=2,rate=.3,seed=0
 G
+# caches of one to four prompts; in a loop LRU has nothing, and knows it only from what returns
+while read -r room other gen; do
+	ok "auto is not below $other: $room blocks, $gen" sh -c "kvstat sim -q --no-min --gen $gen \
+		--policy $other,auto --capacity $room -o tsv | cut -f 1,4 | tr '\n' ' ' |
+		awk '{ exit !(\$2 > 0 && \$4 >= 0.95 * \$2) }'"
+done <<-G
+	1000 arc code,requests=2000,len=20000,seed=1
+	2000 s3fifo code,requests=2000,len=20000,seed=1
+	200 w-tinylfu code,requests=2000,seed=1
+	1000 w-tinylfu loop,docs=40,len=8000,requests=2000
+G
 
 ok 'no such policy is 2'	status 2 kvstat sim "$trace" --policy mru --capacity 10
 ok 'no room is 2'		status 2 kvstat sim "$trace" --policy lru

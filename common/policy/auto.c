@@ -6,8 +6,6 @@
 #define GHOSTS 2		/* for each resident */
 #define GHOSTS_MIN 64
 #define RUN_MAX 32		/* blocks that one ghost speaks for */
-#define HIT_TELLS 8		/* as much as so many uses of what has left */
-#define HITS_FEW 8		/* returns of what has left for each */
 #define TIPS_FEW 8		/* that must be seen */
 #define TIPS_MEMORY 1024	/* after which what was learned of them counts half */
 #define SHARED 8		/* uses from which a prefix is no single conversation's */
@@ -128,30 +126,16 @@ evict(struct learner *l)
 
 /* ---- a request arrives ---- */
 
-/* A use of what has left tells less than a hit, but where LRU hits next to nothing there is
- * nothing to be lost by leaving it. */
-static unsigned
-tells(struct learner *l, int ghost)
-{
-	if (l->h.counted != l->now + 1) {
-		if (ghost)
-			l->returns++;
-		else
-			l->hits++;
-	}
-	return ghost && l->hits * HITS_FEW >= l->returns ? 1 : HIT_TELLS;
-}
-
 static void
 used_again(struct learner *l, uint32_t at)
 {
 	const struct mark *m = &l->marks[at];
-	unsigned n = tells(l, l->p.nodes[at].ghost);
+	int hit = !l->p.nodes[at].ghost;
 
 	if (m->asked == l->now + 1)
-		hazard_use(&l->h, m->asked_kind, m->asked_age, m->blocks, l->now, n);
+		hazard_use(&l->h, m->asked_kind, m->asked_age, m->blocks, l->now, hit);
 	else
-		hazard_use(&l->h, m->kind, m->age, m->blocks, l->now, n);
+		hazard_use(&l->h, m->kind, m->age, m->blocks, l->now, hit);
 }
 
 /* Block i is a ghost: its run comes back, perhaps with its tip. */
@@ -164,7 +148,7 @@ come_back(struct learner *l, uint32_t ghost, uint32_t i)
 
 	used_again(l, ghost);
 	if (m->tip_blocks && end < r->n && r->keys[end] == m->tip) {
-		hazard_use(&l->h, m->tip_kind, m->age, m->tip_blocks, l->now, 1);
+		hazard_use(&l->h, m->tip_kind, m->age, m->tip_blocks, l->now, 0);
 		if (l->depth <= end) {
 			l->depth = end + 1;
 			for (k = i + 1; k <= end; k++)

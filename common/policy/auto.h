@@ -100,7 +100,6 @@ struct learner {
 	uint64_t now;			/* requests before the present one */
 	uint64_t end;			/* the same with it, from when it has been looked up */
 	uint64_t refs, learn_at;	/* references so far; of which to learn again */
-	uint64_t hits, returns;		/* requests that found what was there; what had left */
 	uint64_t untold;		/* key of the ghost whose parent comes in after it left */
 	uint64_t look_at[HAZARD_AGES];	/* when to look for blocks that outgrow the class */
 	uint64_t ghosts, ghosts_at[HAZARD_AGES];
@@ -116,7 +115,7 @@ void cells_open(struct learner *l);
 void cells_enter(struct learner *l, uint32_t at);
 void cells_leave(struct learner *l, uint32_t at, uint64_t when);
 void cells_age(struct learner *l, uint64_t now);	/* blocks that outgrow it by now move on */
-void cells_age_one(struct learner *l, uint32_t at, uint64_t now);
+void cells_age_one(struct learner *l, uint32_t at, uint64_t now);	/* the same of one */
 void cells_learn(struct learner *l);	/* new index, new order */
 uint32_t cells_worst(const struct learner *l);	/* the resident to evict */
 uint32_t cells_oldest_ghost(const struct learner *l);

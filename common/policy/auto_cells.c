@@ -5,6 +5,7 @@
 
 #define CELLS (HAZARD_KINDS * HAZARD_AGES)
 #define STEP 1.1
+#define BURST 1.5		/* what was used just now, against what its kind's rate says */
 
 static struct queue *
 cell_of(struct learner *l, uint32_t at)
@@ -157,6 +158,8 @@ void
 cells_learn(struct learner *l)
 {
 	hazard_learn(&l->h, l->now);
+	for (int k = 0; k < HAZARD_KINDS; k++)
+		l->h.index[k][0] *= BURST;
 	if (!l->learn_at)
 		for (int i = 0; i < CELLS; i++)
 			l->order[i] = (uint16_t)i;

@@ -50,7 +50,7 @@ look_at(struct snapshot *s, const struct plan_entry *v, double now_s, int leaf)
 static void
 finish(struct snapshot *s)
 {
-	s->h.known = HAZARD_ENOUGH;
+	s->h.known = 1;
 	for (int k = 0; k < HAZARD_KINDS; k++) {
 		double passing = 0;
 

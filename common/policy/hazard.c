@@ -6,7 +6,6 @@
 #define PRIOR 1			/* requests that must be seen before a class speaks for itself */
 #define OLD 22			/* age class from which rates fall, where there are no data */
 #define MEMORY 10000		/* requests, by kind, after which what was learned counts half */
-#define BURST 1.5		/* what was used just now, against what its kind's rate says */
 
 typedef double table[HAZARD_KINDS][HAZARD_AGES];
 
@@ -154,6 +153,15 @@ fade(struct hazard *h)
 	}
 }
 
+/* Where hits are rare, as in a loop, nothing is lost by leaving LRU: a return tells as much. */
+static int
+is_enough(const struct hazard *h)
+{
+	if (h->returns > HAZARD_RETURN * h->hits && h->returns + h->hits >= HAZARD_ENOUGH)
+		return 1;
+	return h->hits + h->returns / HAZARD_RETURN >= HAZARD_ENOUGH;
+}
+
 double
 hazard_learn(struct hazard *h, uint64_t now)
 {
@@ -168,7 +176,8 @@ hazard_learn(struct hazard *h, uint64_t now)
 		events += sum(h->events[k]);
 		groups += h->groups[k];
 	}
-	if (h->known < HAZARD_ENOUGH) {
+	h->known |= is_enough(h);
+	if (!h->known) {
 		hazard_unlearned(h);
 		return events;
 	}
@@ -177,7 +186,6 @@ hazard_learn(struct hazard *h, uint64_t now)
 		few = prior(sum(h->events[k]), h->groups[k]);
 		kind_rates(h->events[k], risk[k], few, common, rate);
 		best_stop(h, rate, h->index[k]);
-		h->index[k][0] *= BURST;
 	}
 	if (groups > MEMORY)
 		fade(h);

@@ -14,13 +14,16 @@
  */
 #define HAZARD_AGES 50		/* two an octave: 0, 1, 2, 3, 4, 6, 8, 11 ... 2^24.5 units */
 #define HAZARD_KINDS 21
-#define HAZARD_ENOUGH 256	/* that known must be: before it, nothing is */
+#define HAZARD_ENOUGH 32	/* requests that must have hit: before it, nothing is known */
+#define HAZARD_RETURN 8		/* requests that find only what has left tell as much as one hit */
 
 struct hazard {
 	double events[HAZARD_KINDS][HAZARD_AGES];
 	double groups[HAZARD_KINDS];	/* of them that are independent: requests, not blocks */
 	uint64_t grouped[HAZARD_KINDS];	/* request that was last counted there, + 1 */
-	uint64_t known, counted;	/* sum of what requests told; the last such, + 1 */
+	uint64_t hits, returns;	/* requests that found what was there; that found what had left */
+	uint64_t counted;	/* the last of them, + 1 */
+	int known;		/* there were enough of them */
 	double risk[HAZARD_KINDS][HAZARD_AGES];		/* block x time, of those that left */
 	double inside[HAZARD_KINDS][HAZARD_AGES];	/* blocks in the account now */
 	double since[HAZARD_KINDS][HAZARD_AGES];	/* sum of the times they entered */
@@ -41,14 +44,15 @@ hazard_enter(struct hazard *h, int kind, int age, double blocks, uint64_t now)
 	h->since[kind][age] += blocks * (double)now;
 }
 
-/* So many blocks were used, by the request of this number. It adds tells to what is known, once. */
+/* So many blocks were used, by the request of this number; its first use tells whether it hit. */
 static inline void
-hazard_use(struct hazard *h, int kind, int age, double blocks, uint64_t request, unsigned tells)
+hazard_use(struct hazard *h, int kind, int age, double blocks, uint64_t request, int hit)
 {
 	h->events[kind][age] += blocks;
 	if (h->counted != request + 1) {
 		h->counted = request + 1;
-		h->known += tells;
+		h->hits += hit;
+		h->returns += !hit;
 	}
 	if (h->grouped[kind] != request + 1) {
 		h->grouped[kind] = request + 1;
