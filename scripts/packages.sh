@@ -48,9 +48,9 @@ packages_install() {
 		echo 'packages: this is no Debian; INSTALL names what is needed' >&2
 		return 0
 	}
-	packages_todo=$(packages_missing "$@")
-	[ -n "$packages_todo" ] || { echo 'packages: nothing to install'; return 0; }
-	echo "packages: installing $packages_todo"
+	packages_absent=$(packages_missing "$@")
+	[ -n "$packages_absent" ] || { echo 'packages: nothing to install'; return 0; }
+	echo "packages: installing $packages_absent"
 	packages_sudo=''
 	if [ "$(id -u)" -ne 0 ]; then
 		command -v sudo >/dev/null || {
@@ -63,7 +63,7 @@ packages_install() {
 		-o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0"
 	$packages_apt update </dev/null || echo 'packages: apt-get update failed; going on' >&2
 	# shellcheck disable=SC2046,SC2086	# lists of words
-	$packages_apt install -y --no-install-recommends $(packages_there $packages_todo) </dev/null >/dev/null &&
+	$packages_apt install -y --no-install-recommends $(packages_there $packages_absent) </dev/null >/dev/null &&
 		[ -z "$(packages_missing "$@")" ]
 }
 

@@ -23,11 +23,11 @@
 
 struct object {			/* of a batch */
 	size_t name;		/* offset in names */
-	uint32_t todo;		/* index of todo, within the batch */
+	uint32_t task;		/* its index in the batch */
 	int twin;
 };
 
-struct todo {
+struct task {
 	uint32_t step;
 	enum evict_state state;
 	struct err why;		/* EVICT_FAILED */
@@ -64,15 +64,15 @@ struct run {
 /* ---- one batch, on any thread ---- */
 
 struct batch {
-	struct todo *todo;
+	struct task *tasks;
 	size_t n;
 	struct buf names, objects;	/* struct object */
 };
 
 static int
-add_object(struct batch *b, uint32_t todo, const char *name, int twin)
+add_object(struct batch *b, uint32_t task, const char *name, int twin)
 {
-	struct object o = { b->names.len, todo, twin };
+	struct object o = { b->names.len, task, twin };
 
 	if (buf_add(&b->names, name, strlen(name) + 1) < 0)
 		return -1;
@@ -81,10 +81,10 @@ add_object(struct batch *b, uint32_t todo, const char *name, int twin)
 
 /* All objects of a unit; what makes an engine see a chunk (its twin) goes before the data. */
 static int
-add_unit(const struct evict *ev, struct batch *b, uint32_t todo, struct err *e)
+add_unit(const struct evict *ev, struct batch *b, uint32_t task, struct err *e)
 {
 	const struct units *u = &ev->units;
-	uint32_t unit = ev->plan.steps[b->todo[todo].step].entry, k;
+	uint32_t unit = ev->plan.steps[b->tasks[task].step].entry, k;
 	struct buf name = { 0 }, twin = { 0 };
 	struct dialect_name n;
 	int needed, rc = 0;
@@ -99,9 +99,9 @@ add_unit(const struct evict *ev, struct batch *b, uint32_t todo, struct err *e)
 		if (!ev->place->native &&
 		    dialect_name(ev->place->dialect, name.p, r->size, &n) == DIALECT_CHUNK &&
 		    dialect_twin(&n, name.p, &twin, &needed) && buf_text(&twin))
-			rc = add_object(b, todo, twin.p, 1);
+			rc = add_object(b, task, twin.p, 1);
 		if (rc == 0)
-			rc = add_object(b, todo, name.p, 0);
+			rc = add_object(b, task, name.p, 0);
 	}
 	rc = rc < 0 || name.fail || twin.fail;
 	buf_free(&name);
@@ -133,7 +133,7 @@ used_since(const struct run *w, uint32_t unit, struct buf *name)
 }
 
 static void
-fold_state(struct todo *t, const struct object *o, signed char state, const struct err *why)
+fold_state(struct task *t, const struct object *o, signed char state, const struct err *why)
 {
 	if (state < 0 && t->state != EVICT_FAILED) {
 		t->state = EVICT_FAILED;
@@ -161,7 +161,7 @@ delete_batch(struct run *w, struct batch *b, struct err *e)
 		names[i] = b->names.p + o[i].name;
 	store_delete(w->ev->place->store, names, n, states, &why);
 	for (i = 0; i < n; i++)
-		fold_state(&b->todo[o[i].todo], &o[i], states[i], &why);
+		fold_state(&b->tasks[o[i].task], &o[i], states[i], &why);
 	/* the index forgets what is gone; that it could not is found by its next rebuild */
 	for (i = gone = 0; i < n; i++)
 		if (states[i] >= 0)
@@ -175,7 +175,7 @@ delete_batch(struct run *w, struct batch *b, struct err *e)
 
 /* To another storage class; the chunk stays where it is. */
 static void
-move_unit(struct run *w, struct todo *t, struct buf *name)
+move_unit(struct run *w, struct task *t, struct buf *name)
 {
 	const struct units *u = &w->ev->units;
 	uint32_t unit = w->ev->plan.steps[t->step].entry, k;
@@ -205,7 +205,7 @@ run_batch(struct run *w, struct batch *b, struct err *e)
 
 	b->names.len = b->objects.len = 0;
 	for (i = 0; rc == 0 && i < b->n; i++) {
-		struct todo *t = &b->todo[i];
+		struct task *t = &b->tasks[i];
 		uint32_t unit = w->ev->plan.steps[t->step].entry;
 
 		if (t->state == EVICT_KEPT)
@@ -249,8 +249,8 @@ take(struct run *w, struct batch *b, uint32_t *steps)
 	for (i = 0; i < b->n; i++) {
 		uint32_t unit = w->ev->plan.steps[steps[i]].entry;
 
-		b->todo[i].step = steps[i];
-		b->todo[i].state = w->ev->flags[unit] & EVICT_HELD ? EVICT_KEPT : EVICT_GONE;
+		b->tasks[i].step = steps[i];
+		b->tasks[i].state = w->ev->flags[unit] & EVICT_HELD ? EVICT_KEPT : EVICT_GONE;
 	}
 	w->at_work++;
 	return 1;
@@ -265,7 +265,7 @@ in_vain(const struct run *w, struct err *e)
 
 /* What is still there holds what it hangs on. */
 static int
-settle(struct run *w, const struct todo *t, struct err *e)
+settle(struct run *w, const struct task *t, struct err *e)
 {
 	uint32_t unit = w->ev->plan.steps[t->step].entry, up = w->ev->v[unit].parent;
 	struct failure *f;
@@ -315,7 +315,7 @@ give_back(struct run *w, const struct batch *b, struct err *e)
 	size_t i;
 
 	for (i = 0; i < b->n; i++)
-		if (settle(w, &b->todo[i], rc == 0 ? e : NULL) < 0)
+		if (settle(w, &b->tasks[i], rc == 0 ? e : NULL) < 0)
 			rc = -1;
 	while (w->told < w->ev->plan.n && w->state[w->told] != OPEN) {
 		tell_step(w, (uint32_t)w->told, (enum evict_state)w->state[w->told]);
@@ -328,9 +328,9 @@ static int
 work(void *ctx, size_t job, struct err *e)
 {
 	struct run *w = ctx;
-	struct batch b = { .todo = malloc(w->most * sizeof(*b.todo)) };
+	struct batch b = { .tasks = malloc(w->most * sizeof(*b.tasks)) };
 	uint32_t *steps = malloc(w->most * sizeof(*steps));
-	int rc = b.todo && steps ? 0 : err_set(e, ERR_FAILED, "delete: out of memory");
+	int rc = b.tasks && steps ? 0 : err_set(e, ERR_FAILED, "delete: out of memory");
 
 	(void)job;
 	pthread_mutex_lock(&w->lock);
@@ -347,7 +347,7 @@ work(void *ctx, size_t job, struct err *e)
 	pthread_mutex_unlock(&w->lock);
 	buf_free(&b.names);
 	buf_free(&b.objects);
-	free(b.todo);
+	free(b.tasks);
 	free(steps);
 	return rc;
 }

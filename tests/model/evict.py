@@ -215,12 +215,12 @@ class World:
         """units that must stay: themselves, then with all before them"""
         min_age = 0 if '--min-age' in o else 600
         keep = {k for k, u in units.items() if (min_age and u['written'] > now - min_age) or k[1] in pins}
-        todo = list(keep)
-        while todo:
-            up = units[todo.pop()]['parent']
+        left = list(keep)
+        while left:
+            up = units[left.pop()]['parent']
             if up in units and up not in keep:
                 keep.add(up)
-                todo.append(up)
+                left.append(up)
         return keep
 
     def check_losses(self, before, after, o, pins, start):
@@ -281,11 +281,11 @@ class World:
         what = 'used' if o['--policy'] == 'lru' else 'written'
 
         def worth(k):
-            best, todo = before[k][what], [k]
-            while todo:
-                u = before[todo.pop()]
+            best, left = before[k][what], [k]
+            while left:
+                u = before[left.pop()]
                 best = max(best, u[what])
-                todo += u['kids']
+                left += u['kids']
             return best
         went = {x[2] for x in lines if x[1] == o['--policy']}
         most = max((worth(k) for k in before if k[1] in went), default=None)
