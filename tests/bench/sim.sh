@@ -1,13 +1,15 @@
 #!/bin/sh
 # The simulator against plain Python, the policies' speed, and plans for big stores.
+# At the end auto's hit ratios against those of all others, of the trace and of workloads made up.
 #   KVTOOLS_TRACE: a trace with hash_ids (Mooncake's conversation trace); else one is made up.
+#   SEEDS=0,1,2 ROOMS=100,1000,10000	of those workloads
 set -eu
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 here=$(cd "${0%/*}" && pwd)
 out=${KVTOOLS_OUT:-$here/../../out}
 trace=${KVTOOLS_TRACE:-}
-: "${ENTRIES:=10000000}"
+: "${ENTRIES:=10000000}" "${SEEDS:=0}" "${ROOMS:=100,300,1000,3000,10000,30000,50000}"
 
 if [ ! -r "$trace" ]; then
 	trace=$tmp/made.jsonl
@@ -29,3 +31,5 @@ done
 for p in lru auto; do
 	"$out/bench/policy" plan "$ENTRIES" "$p"
 done
+python3 "$here/auto.py" "$ROOMS" "$SEEDS" "$trace" chat docqa,docs=40,repeat=4 loop scan zipf rag code \
+	code,requests=3000,len=20000 docqa,docs=200,len=10000,repeat=3
