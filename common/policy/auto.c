@@ -276,12 +276,14 @@ look_up(struct learner *l)
 				go_on_from(l, at, i);
 			if (l->p.nodes[at].count > uses)
 				uses = l->p.nodes[at].count;
-			cells_age_one(l, at, l->now);
 		}
 		l->before[i] = uses;
-		if (at != NODE_NONE && l->p.nodes[at].ghost)
+		if (at == NODE_NONE || l->marks[at].asked == l->now + 1)
+			continue;	/* new, or named twice */
+		cells_age_one(l, at, l->now);
+		if (l->p.nodes[at].ghost)
 			come_back(l, at, i);
-		else if (at != NODE_NONE)
+		else
 			ask_for(l, at, i);
 	}
 }
@@ -373,6 +375,8 @@ auto_access(struct policy *p, uint32_t i, uint32_t at, struct err *e)
 
 	if (!hit && node_too_big(p, i))
 		return 0;
+	if (hit && l->marks[at].last == l->end)
+		return 1;		/* named twice: one use */
 	if (hit) {
 		used_again(l, at);
 		cells_leave(l, at, l->now);
