@@ -42,6 +42,9 @@ is 'shuffle, seed 42' "$(docs docs=8,seed=42)" "$(renumber 7 1 5 6 6 2 4 0 1 2 5
 is 'shuffle, 3 documents' "$(docs docs=3,seed=0)" "$(renumber 1 2 1 0 2 0)"
 is 'tile' "$(docs docs=3,mode=tile)" '0 1 2 0 1 2 '
 is 'interleave' "$(docs docs=3,mode=interleave)" '0 0 1 1 2 2 '
+sim --gen chat,requests=2000,rate=.1 --emit | sed 's/.*"time":\([0-9.]*\).*/\1/' >"$tmp/times"
+ok 'chats come until the end' awk '{ t[NR] = $1; order += $1 < t[NR - 1] } END {
+	exit !(NR == 2000 && !order && t[2000] - t[1800] < 1.5 * (t[1200] - t[1000])) }' "$tmp/times"
 
 # Ten documents of 20000 tokens thrice: 78 full chunks each, 2/3 can hit.
 kvstat sim --gen docqa,docs=10,len=20000,repeat=3,mode=tile --model llama-3.1-70b \

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/heap.h"
 #include "base/num.h"
 #include "kvstat/sim.h"
 #include "kvstat/sim_random.h"
@@ -92,28 +93,66 @@ end_prompt(struct gen *g, uint64_t parent, uint64_t own, double time_s, uint64_t
 	return trace_end(g->t, time_s, tokens, e);
 }
 
-/* Conversations: a shared system prompt, turns that append, pauses to think. */
+/* Conversations: a shared system prompt, turns that append, pauses to think. New ones begin until
+ * the last request: were they to stop, a few long ones would be alone with the cache at the end. */
+struct chats {
+	uint64_t *tokens;	/* so far, of each */
+	uint32_t n, room;
+	struct heap turns;	/* the next of each, by time */
+	double start;		/* of the newest */
+};
+
+static int
+new_chat(struct gen *g, struct chats *c, struct err *e)
+{
+	if (c->n == c->room) {
+		uint32_t room = 2 * c->room + 64;
+		uint64_t *more = realloc(c->tokens, room * sizeof(*more));
+
+		if (!more)
+			return err_sys(e, "chat");
+		c->tokens = more;
+		c->room = room;
+	}
+	c->tokens[c->n] = g->system;
+	c->start += sim_random_exp(&g->random, 1 / g->rate);
+	return heap_put(&c->turns, c->n++, (struct rank){ c->start, 0 }, e);
+}
+
+static int
+turn(struct gen *g, uint32_t id, uint64_t tokens, double when, struct err *e)
+{
+	uint64_t parent = 0, bt = g->t->block_tokens, shared = g->system / bt;
+
+	if (run(g, &parent, 0, shared, e) < 0 ||
+	    run(g, &parent, 1 + id, tokens / bt - shared, e) < 0)
+		return -1;
+	return end_prompt(g, parent, g->t->n, when, tokens, e);
+}
+
 static int
 chat(struct gen *g, struct err *e)
 {
-	double start = 0, go_on = 1 - 1.0 / (double)g->turns;
+	double go_on = 1 - 1.0 / (double)g->turns;
+	struct chats c = { 0 };
+	int r = new_chat(g, &c, e);
 
-	for (uint64_t c = 1; g->t->n < g->requests; c++) {
-		uint64_t tokens = g->system;
-		double when = start += sim_random_exp(&g->random, 1 / g->rate);
+	while (r == 0 && g->t->n < g->requests) {
+		uint32_t i = heap_pop(&c.turns);
+		double when = c.turns.rank[i].a;
 
-		do {
-			uint64_t parent = 0, bt = g->t->block_tokens, shared = g->system / bt;
-
-			tokens += 1 + (uint64_t)sim_random_exp(&g->random, (double)g->len);
-			if (run(g, &parent, 0, shared, e) < 0 ||
-			    run(g, &parent, c, tokens / bt - shared, e) < 0 ||
-			    end_prompt(g, parent, g->t->n, when, tokens, e) < 0)
-				return -1;
-			when += sim_random_exp(&g->random, g->think);
-		} while (sim_random_unit(&g->random) < go_on && g->t->n < g->requests);
+		if (i + 1 == c.n)
+			r = new_chat(g, &c, e);
+		c.tokens[i] += 1 + (uint64_t)sim_random_exp(&g->random, (double)g->len);
+		if (r == 0)
+			r = turn(g, i, c.tokens[i], when, e);
+		when += sim_random_exp(&g->random, g->think);
+		if (r == 0 && sim_random_unit(&g->random) < go_on)
+			r = heap_put(&c.turns, i, (struct rank){ when, 0 }, e);
 	}
-	return trace_sort(g->t, e);
+	heap_free(&c.turns);
+	free(c.tokens);
+	return r;
 }
 
 /* Numbers below n, the i-th with weight 1 / i^skew. */

@@ -1,6 +1,7 @@
 #ifndef POLICY_NODE_H
 #define POLICY_NODE_H
 
+#include "base/heap.h"
 #include "policy/map.h"
 #include "policy/plan.h"
 #include "policy/policy.h"
@@ -107,21 +108,5 @@ void node_behind(struct policy *p, struct queue *q, uint32_t at, uint32_t up);
 
 /* To the head of its queue. */
 void node_renew(struct policy *p, struct queue *q, uint32_t at);
-
-/* A heap of records; the least rank leaves first. a decides, then b, then the slot. */
-struct rank {
-	double a, b;
-};
-
-struct heap {
-	uint32_t *slots;	/* the heap */
-	uint32_t *where;	/* of a slot in it */
-	struct rank *rank;	/* of a slot */
-	uint32_t n, room;
-};
-
-int heap_put(struct heap *h, uint32_t at, struct rank r, struct err *e); /* insert or move */
-uint32_t heap_pop(struct heap *h);	/* NODE_NONE when empty */
-void heap_free(struct heap *h);
 
 #endif

@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "policy/node.h"
+#include "base/heap.h"
 
 #define HEAP_WAYS 4	/* children share a cache line */
 
@@ -75,7 +75,7 @@ grow(struct heap *h, uint32_t at, struct err *e)
 	if (!slots || !where || !rank)
 		return err_sys(e, "realloc");
 	for (uint32_t i = h->room; i < room; i++)
-		where[i] = NODE_NONE;
+		where[i] = HEAP_NONE;
 	h->room = room;
 	return 0;
 }
@@ -85,7 +85,7 @@ heap_put(struct heap *h, uint32_t at, struct rank r, struct err *e)
 {
 	if (at >= h->room && grow(h, at, e) < 0)
 		return -1;
-	if (h->where[at] == NODE_NONE)
+	if (h->where[at] == HEAP_NONE)
 		set(h, h->n++, at);
 	h->rank[at] = r;
 	rise(h, h->where[at]);
@@ -99,10 +99,10 @@ heap_pop(struct heap *h)
 	uint32_t at, last;
 
 	if (!h->n)
-		return NODE_NONE;
+		return HEAP_NONE;
 	at = h->slots[0];
 	last = h->slots[--h->n];
-	h->where[at] = NODE_NONE;
+	h->where[at] = HEAP_NONE;
 	if (h->n) {
 		set(h, 0, last);
 		sink(h, 0);
