@@ -426,7 +426,7 @@ dry_run(void)
 	struct wire_item *it;
 	struct wire_feed f = { 0 };
 	struct err e = { 0 };
-	char size[NUM_TEXT];
+	char size[NUM_TEXT], count[NUM_TEXT];
 	int rc = inputs_open(&g.in, &o, 1, &e);
 
 	if (rc == 0)
@@ -441,7 +441,7 @@ dry_run(void)
 	}
 	if (rc < 0)
 		tool_fail(&e);
-	tool_note("would offer %" PRIu64 " chunks %s", t.offered,
+	tool_note("would offer %s %s", num_count_text(count, t.offered, "chunk"),
 		num_size_text(size, t.offered_bytes));
 	inputs_close(&g.in);
 }

@@ -54,9 +54,9 @@ peer_summary(const struct peer_report *r)
 	json(r, total, rate);
 	if (opts_common.json)
 		return;
-	tool_note("offered %" PRIu64 " chunks %s, receiver has %" PRIu64 ", %s %" PRIu64 " (%s)",
-		t->offered, num_size_text(a, t->offered_bytes), t->had, r->role, t->sent,
-		num_size_text(b, t->sent_bytes));
+	tool_note("offered %s %s, receiver has %" PRIu64 ", %s %" PRIu64 " (%s)",
+		num_count_text(c, t->offered, "chunk"), num_size_text(a, t->offered_bytes),
+		t->had, r->role, t->sent, num_size_text(b, t->sent_bytes));
 	if (r->line)
 		snprintf(d, sizeof(d), " = %.0f %% of line", 800 * rate / (double)r->line);
 	tool_note("%s: %s in %.2f s, %s%s (prepare %.2f, wire %.2f, settle %.2f s)",

@@ -56,7 +56,8 @@ static int
 line_text(char *out, size_t size)
 {
 	struct progress_now n = { .buffer = -1 };
-	char in[NUM_TEXT], to[NUM_TEXT], done[NUM_TEXT], eta[NUM_TEXT], fill[32] = "";
+	char in[NUM_TEXT], to[NUM_TEXT], done[NUM_TEXT], count[NUM_TEXT], eta[NUM_TEXT];
+	char fill[32] = "";
 	double s = clock_mono() - p.start, left = 0;
 
 	p.look(p.ctx, &n);
@@ -79,8 +80,8 @@ line_text(char *out, size_t size)
 			"  out %s%s  skipped %" PRIu64 "  ETA %s", tool_name, n.chunks,
 			n.chunks_total, done, in, to, fill, n.skipped,
 			num_duration_text(eta, left));
-	return snprintf(out, size, "%s: %" PRIu64 " chunks  %s  in %s  out %s%s  skipped %" PRIu64,
-		tool_name, n.chunks, done, in, to, fill, n.skipped);
+	return snprintf(out, size, "%s: %s  %s  in %s  out %s%s  skipped %" PRIu64, tool_name,
+		num_count_text(count, n.chunks, "chunk"), done, in, to, fill, n.skipped);
 }
 
 static void

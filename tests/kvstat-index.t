@@ -44,7 +44,7 @@ ok 'nothing but nonsense is 4'	sh -c "echo nonsense | kvstat index import '$tmp/
 ok 'no such log form is 2'	status 2 kvstat index import --log apache "$tmp/kv" "$tmp/log"
 hash=$(kvstat index export "$tmp/kv" | sed -n 's/.*"hash":"\([0-9a-f]*\)","parent":"-".*/\1/p')
 printf '{"timestamp":1.5,"model_name":"m","chunk_hashes":["0x%s","0x1234"]}\n' "$hash" >"$tmp/lookup"
-ok 'lookups by hash'		sh -c "kvstat index import '$tmp/kv' '$tmp/lookup' 2>&1 | grep -q '1 uses are of chunks'"
+ok 'lookups by hash'		sh -c "kvstat index import '$tmp/kv' '$tmp/lookup' 2>&1 | grep -q '1 use of chunks'"
 
 # the tools note what they do
 kvget 'gen:tiny?tokens=512&seed=4' 2>/dev/null | kvput "$tmp/kv" 2>/dev/null

@@ -89,6 +89,8 @@ sim "$tmp/b.jsonl" "$tmp/a.jsonl" --policy lru --capacity 1M --json >"$tmp/lm"
 is 'a size in blocks of the trace'"'"'s own bytes' "$(field capacity <"$tmp/lm")" 4
 is 'arrival order over files' "$(field hits <"$tmp/lm")" 3
 is 'tokens as LMCache counts them' "$(field token_hit_ratio <"$tmp/lm")" 0.472906404
+ok 'one is one' sh -c "kvstat sim --gen scan,requests=1,len=256 --capacity 10 --policy lru 2>&1 >/dev/null |
+	grep -q '1 request, 256 tokens, 1 distinct block,'"
 is 'our own lines read back' "$(sim --gen chat,requests=50 --emit | sim - --policy lru --capacity 50 --json |
 	field hit_ratio)" "$(sim --gen chat,requests=50 --policy lru --capacity 50 --json | field hit_ratio)"
 

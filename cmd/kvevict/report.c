@@ -228,7 +228,7 @@ static void
 summary_lines(struct kvevict *k, const struct evict_run *r)
 {
 	const struct evict *ev = &k->ev;
-	char gone[NUM_TEXT], was[NUM_TEXT], is[NUM_TEXT];
+	char gone[NUM_TEXT], was[NUM_TEXT], is[NUM_TEXT], n[NUM_TEXT], left[NUM_TEXT];
 	const char *done = k->want.class ? "moved" : k->demote ? "demoted" : "deleted";
 	struct buf b = { 0 };
 	const struct tally *t;
@@ -238,10 +238,11 @@ summary_lines(struct kvevict *k, const struct evict_run *r)
 	for (t = tallies; t->reason; t++)
 		buf_printf(&b, "%s%s %" PRIu64, t == tallies ? " (" : ", ", t->reason, t->n);
 	buf_str(&b, t == tallies ? "" : ")");
-	tool_note("%s %" PRIu64 " chunks, %s%s; %" PRIu32 " -> %" PRIu64 " chunks, %s -> %s",
-		done, r->count[EVICT_GONE],
+	tool_note("%s %s, %s%s; %" PRIu32 " -> %s, %s -> %s", done,
+		num_count_text(n, r->count[EVICT_GONE], "chunk"),
 		num_size_text(gone, r->bytes[EVICT_GONE]), buf_text(&b) ? b.p : "", ev->units.n,
-		ev->units.n - r->count[EVICT_GONE] - r->count[EVICT_VANISHED],
+		num_count_text(left, ev->units.n - r->count[EVICT_GONE] -
+		r->count[EVICT_VANISHED], "chunk"),
 		num_size_text(was, ev->cat.bytes), num_size_text(is, ev->cat.bytes -
 		r->bytes[EVICT_GONE] - r->bytes[EVICT_VANISHED]));
 	buf_free(&b);

@@ -142,7 +142,7 @@ static void
 print(const struct sums *t, const struct catalog *c, int64_t now)
 {
 	struct out *out = out_open("kv.du/1", cols, N_COLS, GROUP);
-	char size[NUM_TEXT], json[200];
+	char size[NUM_TEXT], count[NUM_TEXT], json[200];
 	uint64_t chunks = 0;
 	size_t i;
 
@@ -162,7 +162,8 @@ print(const struct sums *t, const struct catalog *c, int64_t now)
 	}
 	out_close(out);
 	if (out_human())
-		tool_note("%" PRIu64 " chunks, %s", chunks, num_size_text(size, c->bytes));
+		tool_note("%s, %s", num_count_text(count, chunks, "chunk"),
+			num_size_text(size, c->bytes));
 	snprintf(json, sizeof(json), "\"chunks\":%" PRIu64 ",\"objects\":%zu,\"bytes\":%" PRIu64
 		",\"foreign\":%" PRIu64 ",\"litter\":%" PRIu64, chunks, c->n, c->bytes, c->foreign,
 		c->litter);

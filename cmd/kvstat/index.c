@@ -353,16 +353,16 @@ import_file(struct import *im, const char *name, struct err *e)
 static void
 tell_import(const struct import_counts *n, const char *where)
 {
-	char json[300];
+	char json[300], count[NUM_TEXT];
 
 	tool_note("%s: %" PRIu64 " lines: %" PRIu64 " uses, %" PRIu64 " puts, %" PRIu64
 		" deletions, %" PRIu64 " of other things", where, n->lines, n->uses, n->puts,
 		n->deletes, n->other);
 	if (n->unknown)
-		tool_warn("%" PRIu64 " uses are of chunks the index does not know: kvstat index "
-			"rebuild first", n->unknown);
+		tool_warn("%s of chunks the index does not know: kvstat index rebuild first",
+			num_count_text(count, n->unknown, "use"));
 	if (n->bad)
-		tool_warn("%" PRIu64 " lines make no sense and were left out", n->bad);
+		tool_warn("%s left out: not understood", num_count_text(count, n->bad, "line"));
 	if (n->bad)
 		tool_mark(n->bad == n->lines ? ERR_CORRUPT : ERR_PARTIAL);
 	snprintf(json, sizeof(json), "\"lines\":%" PRIu64 ",\"uses\":%" PRIu64 ",\"puts\":%" PRIu64

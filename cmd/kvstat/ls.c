@@ -162,7 +162,7 @@ order_word(const char *word)
 static void
 list(const struct stat_place *s, enum order by, uint64_t limit)
 {
-	char size[NUM_TEXT], foreign[NUM_TEXT], json[256];
+	char size[NUM_TEXT], count[NUM_TEXT], json[256];
 	size_t n = 0, *order = ordered(s, by, &n);
 	struct listing l = { s, order, clock_now() };
 	struct out *out;
@@ -174,10 +174,11 @@ list(const struct stat_place *s, enum order by, uint64_t limit)
 	out_close(out);
 	free(order);
 	if (out_human())
-		tool_note("%zu chunks, %s", n, num_size_text(size, s->cat.bytes));
+		tool_note("%s, %s", num_count_text(count, n, "chunk"),
+			num_size_text(size, s->cat.bytes));
 	if (s->cat.foreign)
-		tool_note("%" PRIu64 " other objects, %s", s->cat.foreign,
-			num_size_text(foreign, s->cat.foreign_bytes));
+		tool_note("%s, %s", num_count_text(count, s->cat.foreign, "other object"),
+			num_size_text(size, s->cat.foreign_bytes));
 	snprintf(json, sizeof(json), "\"chunks\":%zu,\"objects\":%zu,\"bytes\":%" PRIu64
 		",\"foreign\":%" PRIu64, n, s->cat.n, s->cat.bytes, s->cat.foreign);
 	out_summary("kvstat ls", json, 0);

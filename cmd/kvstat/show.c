@@ -221,7 +221,7 @@ show_stream(const char *name)
 static void
 show_store(const struct stat_place *s)
 {
-	char size[NUM_TEXT], url[256];
+	char size[NUM_TEXT], objects[NUM_TEXT], url[256];
 	size_t i, n = 0;
 
 	for (i = 0; i < s->cat.n; i = catalog_chunk_end(&s->cat, i))
@@ -238,12 +238,13 @@ show_store(const struct stat_place *s)
 		buf_free(&b);
 		return;
 	}
-	printf("%-13s %s\n%-13s %s (%s)\n%-13s %zu in %zu objects, %s\n", "store",
+	printf("%-13s %s\n%-13s %s (%s)\n%-13s %zu in %s, %s\n", "store",
 		out_safe(url, sizeof(url), store_url(s->place.store)), "dialect",
 		dialect_word(s->place.dialect), dialect_about(s->place.dialect), "chunks", n,
-		s->cat.n, num_size_text(size, s->cat.bytes));
+		num_count_text(objects, s->cat.n, "object"), num_size_text(size, s->cat.bytes));
 	if (s->cat.foreign)
-		printf("%-13s %" PRIu64 " objects, %s\n", "other", s->cat.foreign,
+		printf("%-13s %s, %s\n", "other",
+			num_count_text(objects, s->cat.foreign, "object"),
 			num_size_text(size, s->cat.foreign_bytes));
 	for (i = 0; i < s->cat.n_groups; i++) {
 		const struct cat_group *g = &s->cat.groups[i];

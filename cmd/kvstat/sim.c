@@ -1,5 +1,6 @@
 #include <ctype.h>
 #include <math.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -357,7 +358,7 @@ verb_sim(int argc, char **argv)
 {
 	struct trace t = { 0 };
 	struct err e;
-	char size[NUM_TEXT] = "bytes not known";
+	char n[NUM_TEXT], distinct[NUM_TEXT], size[NUM_TEXT] = "bytes not known";
 
 	options_of(argc, argv);
 	if (load(&t, argc, argv, &e) < 0) {
@@ -367,8 +368,9 @@ verb_sim(int argc, char **argv)
 	} else {
 		if (t.block_bytes)
 			num_size_text(size, t.block_bytes * t.distinct);
-		tool_note("%zu requests, %llu tokens, %llu distinct blocks, %s", t.n,
-			(unsigned long long)t.total_tokens, (unsigned long long)t.distinct, size);
+		tool_note("%s, %" PRIu64 " tokens, %s, %s", num_count_text(n, t.n, "request"),
+			t.total_tokens, num_count_text(distinct, t.distinct, "distinct block"),
+			size);
 		sim_out_open(&t, &set.cost);
 		if ((set.n_tiers ? run_tiers : run_grid)(&t, &e) < 0)
 			tool_fail(&e);

@@ -263,3 +263,10 @@ num_rate_text(char out[NUM_TEXT], double v)
 	snprintf(out, NUM_TEXT, v >= 99.5 || u == 0 ? "%.0f %s/s" : "%.2f %s/s", v, units[u]);
 	return out;
 }
+
+char *
+num_count_text(char out[NUM_TEXT], uint64_t n, const char *what)
+{
+	snprintf(out, NUM_TEXT, "%" PRIu64 " %s%s", n, what, n == 1 ? "" : "s");
+	return out;
+}

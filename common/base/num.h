@@ -31,10 +31,11 @@ int num_rate(uint64_t *bytes_s, const char *text, const char *what, struct err *
 int num_percent(double *fraction, const char *text, const char *what, struct err *e);
 
 /* For people, into out (32 bytes are enough), which is returned:
- * "32 MiB", "1.5 GiB"; "3h12m", "8d03h"; "1.25 GB/s". */
+ * "32 MiB", "1.5 GiB"; "3h12m", "8d03h"; "1.25 GB/s"; "1 chunk", "0 chunks" of "chunk". */
 #define NUM_TEXT 32
 char *num_size_text(char out[NUM_TEXT], uint64_t bytes);
 char *num_duration_text(char out[NUM_TEXT], double seconds);
 char *num_rate_text(char out[NUM_TEXT], double bytes_s);
+char *num_count_text(char out[NUM_TEXT], uint64_t n, const char *what);
 
 #endif

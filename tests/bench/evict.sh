@@ -1,15 +1,16 @@
 #!/bin/bash
 # Deleting: files in a directory against find and rm; objects against rclone, s3cmd and aws-cli,
-# of a server in memory (s3mem.c: the client is the limit) and of a Ceph gateway (which is the
-# limit itself), each with a bucket of its own that is filled again before each run.
+# of a server in memory (s3mem.c: the client is the limit) and of a Ceph gateway, which is the limit
+# itself with its OSD on the same cores and in memory, and waits for it if that is far away and on
+# disks ("disks"); each with a bucket of its own that is filled again before each run.
 #   FILES=1000000 OBJECTS=100000 RGW_OBJECTS=100000 RUNS=1 evict.sh		full size
-#   PARTS='files memory gateway'	which of them
+#   PARTS='files memory gateway disks'	which of them
 set -eu
 # shellcheck source-path=SCRIPTDIR
 . "${0%/*}/lib.sh"
 server=$(cd "${0%/*}/../server" && pwd)
 : "${FILES:=200000}" "${OBJECTS:=20000}" "${RGW_OBJECTS:=3000}" "${RUNS:=3}"
-: "${PARTS:=files memory gateway}"
+: "${PARTS:=files memory gateway disks}"
 PATH=$PATH:/usr/sbin
 trap '"$server/radosgw.sh" stop "$tmp/g"; rm -rf "$tmp"' EXIT
 
@@ -116,13 +117,20 @@ if wanted memory; then
 	exec 9>&-
 fi
 
-wanted gateway || exit 0
+# DELAY WORDS
+gateway() {
+	RGW_SHARDS=11 RGW_DELAY=$1 "$server/radosgw.sh" start "$tmp/g" >"$tmp/env"
+	# shellcheck disable=SC1091
+	. "$tmp/env"
+	echo "$RGW_OBJECTS objects of a Ceph gateway ($2)"
+	N=$RGW_OBJECTS
+	make_stream "$RGW_OBJECTS"
+	# shellcheck disable=SC2086	# words
+	compare objects $clients
+	"$server/radosgw.sh" stop "$tmp/g"
+}
+
+wanted gateway || wanted disks || exit 0
 command -v radosgw >/dev/null || { echo 'evict: radosgw not here'; exit 0; }
-RGW_SHARDS=11 "$server/radosgw.sh" start "$tmp/g" >"$tmp/env"
-# shellcheck disable=SC1091
-. "$tmp/env"
-echo "$RGW_OBJECTS objects of a Ceph gateway (one OSD in memory)"
-N=$RGW_OBJECTS
-make_stream "$RGW_OBJECTS"
-# shellcheck disable=SC2086	# words
-compare objects $clients
+! wanted gateway || gateway '' 'one OSD in memory'
+! wanted disks || gateway .01 'an OSD that takes 7.6 ms to write'

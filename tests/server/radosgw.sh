@@ -5,6 +5,7 @@
 #   radosgw.sh stop DIR    ends the processes, removes DIR
 # RGW_STORE=bluestore (memstore), RGW_TLS=1: https, with AWS_CA_BUNDLE in the environment printed.
 # RGW_CLASS=NAME: a storage class besides STANDARD. RGW_SHARDS=N (1): of a bucket's index.
+# RGW_DELAY=S: what the gateway asks of the OSD waits up to S seconds. .01: a write takes 7.6 ms, not 0.3.
 # One lifecycle day is 2 seconds. Needs ceph-mon ceph-osd radosgw and python3-rados.
 # shellcheck disable=SC2015	# "a && b || die" is meant as it reads
 set -u
@@ -138,6 +139,9 @@ osd_class_default_list = *
 osd_op_num_shards = 2
 osd_op_num_threads_per_shard = 1
 osd_numa_auto_affinity = false
+${RGW_DELAY:+ms_inject_delay_type = client
+ms_inject_delay_probability = 1
+ms_inject_delay_max = $RGW_DELAY}
 [client]
 rgw_frontends = $front tcp_nodelay=1
 rgw_data = $dir/rgw

@@ -47,12 +47,20 @@ def item(f):
     return line
 
 
+def ask(real, f, *words):
+    real.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+    reply = item(f)
+    return reply[reply.index(b"\r\n") + 2:-2]
+
+
 def spoil(reply, own_port):
     """What the client gets for this reply; None: hang up after it."""
     head = reply.index(b"\r\n") + 2
     n = len(reply) - head - 2
-    spoiled["n"] += 1
+    spoiled["n"] += mode != "other" or n > 10000
     if mode == "truncate":
+        return reply[:head + n // 2], True
+    if mode == "other" and n > 10000 and spoiled["n"] == 1:     # and another value takes its place
         return reply[:head + n // 2], True
     if mode == "drop":      # now and then, in the middle of a value
         return (reply[:head + n // 2], True) if spoiled["n"] % 3 == 1 else (reply, False)
@@ -117,6 +125,9 @@ def serve(client, own_port):
             if words[2].upper() in (b"GET", b"GETRANGE") and reply[:1] == b"$":
                 reply, end = spoil(reply, own_port)
                 client.sendall(reply)
+                if end and mode == "other":
+                    value = ask(real, g, b"GET", words[4])
+                    ask(real, g, b"SET", words[4], bytes(255 - byte for byte in value))
                 if end:
                     break
             else:
