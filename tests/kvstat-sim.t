@@ -129,6 +129,7 @@ done <<-G
 	2000 s3fifo code,requests=2000,len=20000,seed=1
 	200 w-tinylfu code,requests=2000,seed=1
 	1000 w-tinylfu loop,docs=40,len=8000,requests=2000
+	200 w-tinylfu loop,docs=40,len=8000,requests=2000
 G
 
 ok 'no such policy is 2'	status 2 kvstat sim "$trace" --policy mru --capacity 10

@@ -30,7 +30,9 @@
  * observation, however many blocks it has, and classes with a few such say little. From the rates
  * follows, for each kind and age, the most uses per time its room can give (Gittins' index;
  * hazard.h). The block of the lowest index leaves; of those within a tenth of each other,
- * which no estimate tells apart, the one idle longest, the deepest first.
+ * which no estimate tells apart, the one idle longest, the deepest first. But where a kind is worth
+ * three times as much at a later age, its blocks wait for that, and the newest leaves first: in a
+ * loop it is the farthest from its turn.
  * This is the optimal rule for renting out slots to independent blocks with these rates:
  * it turns into LRU where rates fall with age, into LFU where they depend on the count,
  * keeps a fixed part of a loop, and lets a scan pass by; what will not be used
@@ -107,6 +109,7 @@ struct learner {
 	uint16_t order[HAZARD_KINDS * HAZARD_AGES];	/* resident cells, lowest index first */
 	uint16_t place[HAZARD_KINDS * HAZARD_AGES];	/* of a cell in order[] */
 	int16_t step[HAZARD_KINDS * HAZARD_AGES];	/* of each cell's index; equals are ties */
+	uint8_t waits[HAZARD_KINDS * HAZARD_AGES];	/* of a cell: worth more later */
 	uint64_t busy[HAZARD_KINDS * HAZARD_AGES / 64 + 1];	/* bit i: order[i] in use */
 };
 

@@ -6,6 +6,7 @@
 #define CELLS (HAZARD_KINDS * HAZARD_AGES)
 #define STEP 1.1
 #define BURST 1.5		/* what was used just now, against what its kind's rate says */
+#define LATER 3			/* times the worth, at some later age, that a block waits for */
 
 static struct queue *
 cell_of(struct learner *l, uint32_t at)
@@ -128,6 +129,21 @@ set_steps(struct learner *l)
 		l->step[c] = (int16_t)floor(log(index[c] + 1e-300) / log(STEP));
 }
 
+static void
+find_waiting(struct learner *l)
+{
+	for (int k = 0; k < HAZARD_KINDS; k++) {
+		double most = 0;
+
+		for (int a = HAZARD_AGES - 1; a >= 0; a--) {
+			l->waits[k * HAZARD_AGES + a] = most > LATER * l->h.index[k][a];
+			if (l->h.index[k][a] > most)
+				most = l->h.index[k][a];
+		}
+	}
+}
+
+/* Of a tie those that wait leave first, the newest of them first; of the others the oldest. */
 static int
 after(const struct learner *l, int x, int y)
 {
@@ -135,7 +151,11 @@ after(const struct learner *l, int x, int y)
 
 	if (l->step[x] != l->step[y])
 		return l->step[x] > l->step[y];
-	return ages ? ages > 0 : x > y;
+	if (l->waits[x] != l->waits[y])
+		return l->waits[y];
+	if (!ages)
+		return x > y;
+	return l->waits[x] ? ages < 0 : ages > 0;
 }
 
 /* Shell sort: the order changes little from one time to the next. */
@@ -158,6 +178,7 @@ void
 cells_learn(struct learner *l)
 {
 	hazard_learn(&l->h, l->now);
+	find_waiting(l);
 	for (int k = 0; k < HAZARD_KINDS; k++)
 		l->h.index[k][0] *= BURST;
 	if (!l->learn_at)
@@ -191,8 +212,8 @@ sooner(const struct learner *l, uint32_t x, uint32_t y)
 	return l->p.nodes[x].count < l->p.nodes[y].count;
 }
 
-/* Cells that are a tie follow each other, old ages first. Blocks may be moved on a little late,
- * so the next age class is looked at too. */
+/* Cells that are a tie and do not wait follow each other, old ages first. Blocks may be moved on a
+ * little late, so the next age class is looked at too. */
 uint32_t
 cells_worst(const struct learner *l)
 {
@@ -206,6 +227,8 @@ cells_worst(const struct learner *l)
 			uint32_t at = l->cells[0][cell / HAZARD_AGES][a].tail;
 
 			if (worst == NODE_NONE) {
+				if (l->waits[cell] && l->marks[at].asked != l->now + 1)
+					return at;
 				step = l->step[cell];
 				age = a;
 			} else if (l->step[cell] != step || a < age - 1) {
