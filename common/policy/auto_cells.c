@@ -119,7 +119,7 @@ cells_age(struct learner *l, uint64_t now)
 }
 
 /* Differences smaller than a tenth are noise: within such a step the longest
- * idle leaves first, as LRU would have it. */
+ * idle leaves first, as LRU would have it, but for those that wait. */
 static void
 set_steps(struct learner *l)
 {

@@ -8,7 +8,7 @@
 
 /*
  * What the policies are made of, inside this room: records of blocks in one
- * array, linked by index; queues; a heap. A record is resident, or a ghost: a
+ * array, linked by index, and queues of them. A record is resident, or a ghost: a
  * key remembered after its block left.
  */
 #define NODE_NONE UINT32_MAX
