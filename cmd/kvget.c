@@ -253,12 +253,12 @@ open_sink(struct sink **to, struct place *fill, int *fd, struct err *e)
 static void
 summary(const struct copy_result *r)
 {
-	char size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
+	char count[NUM_TEXT], size[NUM_TEXT], time[NUM_TEXT], rate[NUM_TEXT], json[400];
 	const struct flow_stats *s = &r->stats;
 
-	tool_note("%s%" PRIu64 " chunk%s, %" PRIu64 " tokens, %s in %s (%s)%s",
-		opts_common.dry ? "would get " : "", s->put, s->put == 1 ? "" : "s", s->tokens,
-		num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
+	tool_note("%s%s, %" PRIu64 " tokens, %s in %s (%s)%s",
+		opts_common.dry ? "would get " : "", num_count_text(count, s->put, "chunk"),
+		s->tokens, num_size_text(size, s->bytes_in), num_duration_text(time, r->seconds),
 		num_rate_text(rate, (double)s->bytes_in / (r->seconds > 0 ? r->seconds : 1)),
 		r->timed_out ? "; time limit reached" : "");
 	if (s->skipped || s->vanished || s->failed)
@@ -378,12 +378,14 @@ open_source(int filter, struct place *tiers, size_t *n, struct picked *picked,
 static void
 tell(const struct copy_result *r)
 {
+	char count[NUM_TEXT];
+
 	metrics_copy(r);
 	summary(r);
 	tell_loss();
 	if (r->fallen)
-		tool_note("%" PRIu64 " chunk%s came from a lower tier: damaged or out of reach "
-			"above", r->fallen, r->fallen == 1 ? "" : "s");
+		tool_note("%s came from a lower tier: damaged or out of reach above",
+			num_count_text(count, r->fallen, "chunk"));
 }
 
 /* A prompt or chain is a request, whatever came of it; a copy is none. */

@@ -1,9 +1,9 @@
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/io.h"
+#include "base/num.h"
 #include "key/algo.h"
 #include "key/tokens.h"
 #include "pick.h"
@@ -317,9 +317,11 @@ cut(struct picked *out, uint64_t limit)
 void
 pick_tell_others(const struct catalog *c, const struct place *p)
 {
+	char count[NUM_TEXT];
+
 	if (!c->n && c->foreign)
-		tool_note("%s: nothing to choose; %" PRIu64 " object%s there %s unknown to "
-			"dialect %s", store_url(p->store), c->foreign, c->foreign == 1 ? "" : "s",
+		tool_note("%s: nothing to choose; %s there %s unknown to dialect %s",
+			store_url(p->store), num_count_text(count, c->foreign, "object"),
 			c->foreign == 1 ? "is" : "are", dialect_word(p->dialect));
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "copy.h"
 #include "kvstat/common.h"
 #include "opts.h"
@@ -15,6 +16,7 @@ static void
 tell_unreadable(const struct stat_place *s)
 {
 	enum err_kind state, worst = ERR_NONE;
+	char text[NUM_TEXT];
 	size_t i, n = 0;
 
 	for (i = 0; s->heads && i < s->cat.n; i++) {
@@ -26,7 +28,7 @@ tell_unreadable(const struct stat_place *s)
 	}
 	if (!n)
 		return;
-	tool_warn("%zu header%s cannot be read; kvstat verify says why", n, n == 1 ? "" : "s");
+	tool_warn("%s cannot be read; kvstat verify says why", num_count_text(text, n, "header"));
 	tool_mark(worst);
 }
 

@@ -192,16 +192,17 @@ static const struct sink_ops show_ops = { 1, show_put, show_close };
 static void
 totals(const struct show *x, const char *word)
 {
-	char size[NUM_TEXT];
+	char chunks[NUM_TEXT], chains[NUM_TEXT], size[NUM_TEXT];
 
 	if (opts_common.json)
 		printf("{\"schema\":\"kv.stream/1\",\"chunks\":%" PRIu64 ",\"chains\":%" PRIu64
 			",\"tokens\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"state\":\"%s\"}\n",
 			x->chunks, x->chains, x->tokens, x->bytes, word);
 	else
-		printf("%" PRIu64 " chunk%s in %" PRIu64 " chain%s, %" PRIu64 " tokens, %s, %s\n",
-			x->chunks, x->chunks == 1 ? "" : "s", x->chains, x->chains == 1 ? "" : "s",
-			x->tokens, num_size_text(size, x->bytes), word);
+		printf("%s in %s, %" PRIu64 " tokens, %s, %s\n",
+			num_count_text(chunks, x->chunks, "chunk"),
+			num_count_text(chains, x->chains, "chain"), x->tokens,
+			num_size_text(size, x->bytes), word);
 }
 
 static void

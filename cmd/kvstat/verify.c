@@ -366,7 +366,7 @@ run_stream(const char *name)
 	struct store_opts so = { .conf = opts_conf, .flags = STORE_WRITE };
 	struct place_put how = { 0 };
 	struct verify v = { 0 };
-	char size[NUM_TEXT];
+	char count[NUM_TEXT], size[NUM_TEXT];
 	struct sink *to;
 	struct err e;
 
@@ -379,7 +379,7 @@ run_stream(const char *name)
 	}
 	copy_run(from, to, NULL, 0, &r);
 	place_close(&null);
-	tool_note("%" PRIu64 " good chunks, %s%s", r.stats.put,
+	tool_note("%s, %s%s", num_count_text(count, r.stats.put, "good chunk"),
 		num_size_text(size, r.stats.bytes_in), r.failed ? "" : ", complete");
 	v.good = r.stats.put;
 	v.bad = r.failed;

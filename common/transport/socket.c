@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "base/stop.h"
 #include "transport/local.h"
 #include "transport/ops.h"
@@ -255,9 +256,9 @@ static const char *
 socket_describe(const struct fabric *base, char out[160])
 {
 	const struct socket_fabric *f = (const struct socket_fabric *)base;
-	unsigned n = base->opts.lanes;
+	char count[NUM_TEXT];
 
-	snprintf(out, 160, "%u connection%s, %.80s", n, n == 1 ? "" : "s",
+	snprintf(out, 160, "%s, %.80s", num_count_text(count, base->opts.lanes, "connection"),
 	    f->lane[0].c ? conn_security(f->lane[0].c) : "none");
 	return out;
 }

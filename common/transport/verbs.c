@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/num.h"
 #include "transport/verbs.h"
 
 /*
@@ -291,6 +292,7 @@ static const char *
 verbs_describe(const struct fabric *f, char out[160])
 {
 	const struct verbs *v = (const struct verbs *)f;
+	char count[NUM_TEXT];
 	struct buf b = {0};
 	uint64_t seen = 0, bit;
 	unsigned i;
@@ -308,8 +310,8 @@ verbs_describe(const struct fabric *f, char out[160])
 				v->peer[l->remote].port);
 		buf_str(&b, ", ");
 	}
-	snprintf(out, 160, "%s%u queue pair%s", buf_text(&b) ? b.p : "", f->opts.lanes,
-		f->opts.lanes == 1 ? "" : "s");
+	snprintf(out, 160, "%s%s", buf_text(&b) ? b.p : "",
+		num_count_text(count, f->opts.lanes, "queue pair"));
 	buf_free(&b);
 	return out;
 }
