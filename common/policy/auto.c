@@ -257,6 +257,18 @@ go_on_from(struct learner *l, uint32_t at, uint32_t i)
 	}
 }
 
+/* Is block i reached as its last request reached it? In a chain always. If not, keys name texts
+ * wherever they stand, and each is used for its own sake. */
+static int
+same_path(const struct learner *l, uint32_t at, uint32_t i)
+{
+	const struct mark *m = &l->marks[at];
+
+	if (i < m->blocks)
+		return i + 1 == m->blocks && !m->has_parent;
+	return m->has_parent && m->parent == l->p.req->keys[i - m->blocks];
+}
+
 /* From the deepest block up, so that each is known at least as well as those below it. */
 static void
 look_up(struct learner *l)
@@ -269,17 +281,19 @@ look_up(struct learner *l)
 	for (uint32_t i = r->n; i-- > 0;) {
 		uint32_t at = map_get(&l->p.map, r->keys[i]);
 
-		if (at != NODE_NONE) {
-			if (!l->depth && turns_off(l, at, i))
-				leave_behind(l, at);
-			if (!l->depth)
-				go_on_from(l, at, i);
-			if (l->p.nodes[at].count > uses)
-				uses = l->p.nodes[at].count;
-		}
+		if (at != NODE_NONE && l->p.nodes[at].count > uses)
+			uses = l->p.nodes[at].count;
 		l->before[i] = uses;
-		if (at == NODE_NONE || l->marks[at].asked == l->now + 1)
-			continue;	/* new, or named twice */
+		if (at == NODE_NONE)
+			continue;
+		if (!l->depth && turns_off(l, at, i))
+			leave_behind(l, at);
+		if (!l->depth)
+			go_on_from(l, at, i);
+		if (!same_path(l, at, i))
+			uses = 0;
+		if (l->marks[at].asked == l->now + 1)
+			continue;	/* named twice */
 		cells_age_one(l, at, l->now);
 		if (l->p.nodes[at].ghost)
 			come_back(l, at, i);

@@ -59,7 +59,8 @@
  * idle go first; thanks to the runs they look back over ten to twenty times the
  * cache. What was learned counts half after so many requests, not blocks, for those of one request
  * tell one thing. A returning block is as old a friend as the deepest known block below it: in a
- * chain, ancestors have been used at least as often.
+ * chain, ancestors have been used at least as often. (Where a block comes after another one than
+ * last time keys name no prefixes, and it stands for itself.)
  *
  * Cost. Victims come from one queue per kind and age through a bit set in index order.
  * A block changes queue when it crosses an age boundary, at most 50 times in a life. The
