@@ -178,9 +178,10 @@ hostile rounds 4 'does not end'
 # an engine's own values have no digest: one value or the other, never halves of both
 raw='dialect=lmcache-mp-resp&chunk-tokens=32'
 kvget -q 'gen:llama-3.1-8b?tokens=64&chunk-tokens=32' | kvput -q "redis://127.0.0.1:$redis_port/4?$raw"
+kvget -q "redis://127.0.0.1:$redis_port/4?$raw" --geometry llama-3.1-8b >"$tmp/first.kv"
 spoil other
 ok 'replaced after half of it was read, and read again' sh -c "
-	kvget '$bad/4?$raw' --geometry llama-3.1-8b -O '$tmp/half.kv' &&
+	kvget '$bad/4?$raw' --geometry llama-3.1-8b -O '$tmp/half.kv' && ! cmp -s '$tmp/first.kv' '$tmp/half.kv' &&
 	kvget 'redis://127.0.0.1:$redis_port/4?$raw' --geometry llama-3.1-8b | cmp - '$tmp/half.kv'"
 
 # writers of an index: others who are always there first, and an answer that is lost
