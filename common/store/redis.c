@@ -160,8 +160,8 @@ struct getting {
 	struct store_get *g;
 };
 
-/* A bulk into the block. What is hashed moves off, so that a broken connection costs no byte of
- * it twice, and its digest tells if another value took its place. All else is read whole or anew. */
+/* A bulk into the block. What is hashed moves off, so that a broken connection costs no byte of it
+ * twice; its digest tells if another value took its place. All else is read whole or anew. */
 static int
 read_value(struct getting *x, struct resp *r, uint64_t n, struct err *e)
 {
