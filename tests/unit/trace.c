@@ -154,6 +154,44 @@ files(void **state)
 	unlink(path);
 }
 
+/* Runs that count on, over tens, hundreds and the greatest name that needs no hashing, and what only
+ * looks like one: with spaces and without, a line as text and name by name must be the same. */
+static void
+runs(void **state)
+{
+	static const uint64_t starts[] = { 0, 5, 97, 985, 9990, 99995, 999985, 4194290, 9999990 };
+	static char text[1 << 20];
+
+	(void)state;
+	srand(1);
+	for (int round = 0; round < 300; round++) {
+		size_t at = (size_t)sprintf(text, "{\"keys\":[%d", round);
+		struct trace a, b;
+		struct err e;
+
+		assert_int_equal(trace_open(&a, &e) | trace_open(&b, &e), 0);
+		assert_int_equal(trace_add(&b, (unsigned)round, &e), 0);
+		for (int run = 0; run < 50; run++) {
+			uint64_t name = starts[rand() % 9] + (unsigned)(rand() % 10);
+
+			for (int n = rand() % 30; n-- > 0;) {
+				at += (size_t)sprintf(text + at, ",%s%0*llu",
+					rand() % (2 + round % 40) ? " " : "",
+					rand() % 100 ? 1 : 6, (unsigned long long)name);
+				assert_int_equal(trace_add(&b, name, &e), 0);
+				name += rand() % 20 ? 1 : (unsigned)(rand() % 3);
+			}
+		}
+		strcpy(text + at, "]}");
+		assert_int_equal(line(&a, text, &e), 0);
+		assert_int_equal(a.distinct, b.distinct);
+		assert_int_equal(a.n_refs, b.n_refs);
+		assert_memory_equal(a.ids, b.ids, a.n_refs * sizeof(*a.ids));
+		trace_close(&a);
+		trace_close(&b);
+	}
+}
+
 /* More references than the first room. */
 static void
 it_grows(void **state)
@@ -179,6 +217,7 @@ main(void)
 		cmocka_unit_test(three_formats),
 		cmocka_unit_test(not_a_trace),
 		cmocka_unit_test(files),
+		cmocka_unit_test(runs),
 		cmocka_unit_test(it_grows),
 	};
 
