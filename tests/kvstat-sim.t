@@ -94,6 +94,22 @@ ok 'one is one' sh -c "kvstat sim --gen scan,requests=1,len=256 --capacity 10 --
 is 'our own lines read back' "$(sim --gen chat,requests=50 --emit | sim - --policy lru --capacity 50 --json |
 	field hit_ratio)" "$(sim --gen chat,requests=50 --policy lru --capacity 50 --json | field hit_ratio)"
 
+# What is replayed while it comes in, now faster than the policies, now slower, is the same.
+sim --gen chat,requests=5000 --emit >"$tmp/chats"
+slowly() {
+	head -n 2 "$tmp/chats"; sleep .2
+	head -n 3000 "$tmp/chats" | tail -n +3; sleep .2
+	tail -n +3001 "$tmp/chats"
+}
+is 'a trace that comes slowly' "$(slowly | sim - --policy lru,arc,auto --capacity 100,1000 --json)" \
+	"$(sim --gen chat,requests=5000 --policy lru,arc,auto --capacity 100,1000 --json)"
+is 'on one core' "$(taskset -c "$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')" \
+	kvstat sim -q "$tmp/chats" --policy lru,auto --capacity 100 --json)" \
+	"$(sim --gen chat,requests=5000 --policy lru,auto --capacity 100 --json)"
+{ slowly; echo '{"keys":[}'; } | sim - --policy lru,arc,auto --capacity 100,1000 >"$tmp/none" 2>"$tmp/err"
+is 'and is broken at its end' "$? $(cat "$tmp/none" "$tmp/err")" \
+	'4 kvstat: -:5001: not a request of a known trace format'
+
 is 'sweep doubles' "$(sim "$trace" --policy lru --sweep 100..500 -o tsv | cut -f 2 | tr '\n' ' ')" \
 	'100 200 400 500 '
 sim "$trace" --policy lru,auto --sweep 100..800 --plot "$tmp/p.gp" -o tsv >/dev/null

@@ -221,84 +221,129 @@ tier(const struct trace *t, struct sim_tier *out, char *spec)
 	}
 }
 
-/* What there is to work out, beside each other: replays, and the bounds that rows share. */
+/* What there is to do, all of it at once: the trace read, if it was not, and each run. */
 struct work {
-	const struct trace *t;
+	struct trace *t;
+	const char *file;		/* or NULL: read already */
 	struct sim_run *runs;
-	size_t n_runs;
-	struct sim_run **bounds;	/* one of the runs of each size */
-	size_t n_bounds;
+	size_t n;
 };
+
+/* All of it is read: what there is to know of it, and to say. */
+static int
+complete(struct trace *t, struct err *e)
+{
+	char n[NUM_TEXT], distinct[NUM_TEXT], size[NUM_TEXT] = "bytes not known";
+	struct geom g;
+
+	if (!t->n_refs)
+		return err_set(e, ERR_CORRUPT, "the trace has no block");
+	if (set.model) {
+		if (geom_read(&g, NULL, set.model, e) < 0)
+			return -1;
+		t->block_bytes = geom_bytes(&g, t->block_tokens);
+	}
+	if (set.chunk_bytes)
+		t->block_bytes = set.chunk_bytes;
+	if (set.emit)
+		return 0;
+	if (t->block_bytes)
+		num_size_text(size, t->block_bytes * t->distinct);
+	tool_note("%s, %" PRIu64 " tokens, %s, %s", num_count_text(n, t->n, "request"),
+		t->total_tokens, num_count_text(distinct, t->distinct, "distinct block"), size);
+	return 0;
+}
+
+static int
+read_file(struct trace *t, const char *file, struct err *e)
+{
+	int r = trace_read(t, file, e);
+
+	trace_ends(t);
+	return r < 0 ? -1 : complete(t, e);
+}
 
 static int
 job(void *ctx, size_t i, struct err *e)
 {
 	struct work *w = ctx;
 
-	if (i < w->n_runs)
+	if (!w->file)
 		return sim_replay(&w->runs[i], w->t, e);
-	return sim_bound(w->bounds[i - w->n_runs], w->t, e);
+	return i ? sim_replay(&w->runs[i - 1], w->t, e) : read_file(w->t, w->file, e);
 }
 
 static int
 work(struct work *w, struct err *e)
 {
-	size_t jobs = w->n_runs + (set.no_min ? 0 : w->n_bounds);
+	size_t jobs = w->n + (w->file != NULL);
 
-	for (size_t i = 0; i < w->n_runs; i++) {
+	for (size_t i = 0; i < w->n; i++) {
 		w->runs[i].tail = set.tail;
 		w->runs[i].alpha = set.alpha;
 		w->runs[i].ttl_s = set.ttl_s;
 	}
+	if (w->file)
+		trace_grows(w->t);
 	return par_each(jobs, jobs > 2 ? 0 : (unsigned)jobs, job, w, e);
+}
+
+static int
+print(const struct work *w, struct err *e)
+{
+	int r;
+
+	sim_out_open(w->t, &set.cost);
+	for (size_t i = 0; i < w->n; i++)
+		sim_out_row(&w->runs[i]);
+	r = set.plot ? sim_plot(set.plot, w->t, e) : 0;
+	sim_out_close();
+	return r;
 }
 
 /* The tiers one after another: each row adds one, so that what it brings can be seen. */
 static int
-run_tiers(const struct trace *t, struct err *e)
+run_tiers(struct trace *t, const char *file, struct err *e)
 {
-	struct sim_run runs[SIM_TIERS] = { 0 }, *bounds[SIM_TIERS];
-	struct work w = { t, runs, (size_t)set.n_tiers, bounds, (size_t)set.n_tiers };
+	struct sim_run runs[SIM_TIERS] = { 0 };
+	struct work w = { t, file, runs, (size_t)set.n_tiers };
 
 	for (int i = 0; i < set.n_tiers; i++) {
 		if (i)
 			runs[i] = runs[i - 1];
 		tier(t, &runs[i].tiers[i], set.tiers[i]);
 		runs[i].n_tiers = i + 1;
-		bounds[i] = &runs[i];
+		runs[i].with_min = !set.no_min;
 	}
-	if (work(&w, e) < 0)
-		return -1;
-	for (int i = 0; i < set.n_tiers; i++)
-		sim_out_row(&runs[i]);
-	return 0;
+	return work(&w, e) < 0 ? -1 : print(&w, e);
 }
 
+/* Each policy with each room, which all share a bound. */
 static int
-run_grid(const struct trace *t, struct err *e)
+run_grid(struct trace *t, const char *file, struct err *e)
 {
 	const struct policy_ops *p[LIST_MAX];
 	uint64_t caps[LIST_MAX];
 	size_t n_p = policies(p), n_c = capacities(t, caps);
-	struct sim_run *runs = calloc(n_p * n_c + 1, sizeof(*runs)), *bounds[LIST_MAX];
-	struct work w = { t, runs, n_p * n_c, bounds, n_c };
-	int r = -1;
+	struct sim_run *runs = calloc(n_p * n_c + 1, sizeof(*runs));
+	struct work w = { t, file, runs, n_p * n_c };
+	int r;
 
 	if (!n_c)
 		opts_bad("how much room? --capacity, --sweep or --tier");
 	if (!runs)
 		return err_sys(e, "calloc");
-	for (size_t i = 0; i < w.n_runs; i++)
-		runs[i] = (struct sim_run){ .n_tiers = 1, .tiers[0] = { .policy = p[i / n_c],
-			.capacity = caps[i % n_c], .admit = 1 } };
-	for (size_t k = 0; k < n_c; k++)
-		bounds[k] = &runs[k];
+	for (size_t i = 0; i < w.n; i++)
+		runs[i] = (struct sim_run){ .n_tiers = 1, .with_min = !set.no_min && i < n_c,
+			.tiers[0] = { .policy = p[i / n_c], .capacity = caps[i % n_c],
+				.admit = 1 } };
 	r = work(&w, e);
-	for (size_t i = 0; i < w.n_runs && r == 0; i++) {
+	for (size_t i = n_c; i < w.n; i++) {
+		runs[i].with_min = runs[i % n_c].with_min;
 		runs[i].min_hits = runs[i % n_c].min_hits;
-		runs[i].min_known = runs[i % n_c].min_known;
-		sim_out_row(&runs[i]);
 	}
+	if (r == 0)
+		r = print(&w, e);
 	free(runs);
 	return r;
 }
@@ -323,17 +368,25 @@ emit(const struct trace *t)
 	buf_free(&line);
 }
 
+/* The file that can be read while it is replayed: nothing has to be known of it before. */
+static char *
+file_to_follow(int argc, char **argv)
+{
+	static const char plain[] = "0123456789.,";
+	const char *room = set.capacities ? set.capacities : set.sweep;
+
+	if (set.gen || set.emit || set.n_tiers || argc - optind != 1)
+		return NULL;
+	return room && !room[strspn(room, plain)] ? argv[optind] : NULL;
+}
+
 static int
 load(struct trace *t, int argc, char **argv, struct err *e)
 {
 	int files = argc - optind;
-	struct geom g;
 
 	if (!set.gen == !files)
 		opts_bad("either TRACE files or --gen");
-	if (trace_open(t, e) < 0)
-		return -1;
-	t->block_tokens = set.chunk_tokens ? set.chunk_tokens : set.gen ? 256 : 0;
 	if (set.gen && sim_generate(t, set.gen, e) < 0)
 		return -1;
 	for (int i = 0; i < files; i++)
@@ -341,42 +394,30 @@ load(struct trace *t, int argc, char **argv, struct err *e)
 			return -1;
 	if (files > 1 && trace_sort(t, e) < 0)
 		return -1;
-	if (!t->n_refs)
-		return err_set(e, ERR_CORRUPT, "the trace has no block");
-	if (set.model) {
-		if (geom_read(&g, NULL, set.model, e) < 0)
-			return -1;
-		t->block_bytes = geom_bytes(&g, t->block_tokens);
-	}
-	if (set.chunk_bytes)
-		t->block_bytes = set.chunk_bytes;
-	return 0;
+	return complete(t, e);
 }
 
 void
 verb_sim(int argc, char **argv)
 {
-	struct trace t = { 0 };
+	struct trace t;
+	char *file;
 	struct err e;
-	char n[NUM_TEXT], distinct[NUM_TEXT], size[NUM_TEXT] = "bytes not known";
+	int r;
 
 	options_of(argc, argv);
-	if (load(&t, argc, argv, &e) < 0) {
-		tool_fail(&e);
-	} else if (set.emit) {
-		emit(&t);
-	} else {
-		if (t.block_bytes)
-			num_size_text(size, t.block_bytes * t.distinct);
-		tool_note("%s, %" PRIu64 " tokens, %s, %s", num_count_text(n, t.n, "request"),
-			t.total_tokens, num_count_text(distinct, t.distinct, "distinct block"),
-			size);
-		sim_out_open(&t, &set.cost);
-		if ((set.n_tiers ? run_tiers : run_grid)(&t, &e) < 0)
-			tool_fail(&e);
-		else if (set.plot && sim_plot(set.plot, &t, &e) < 0)
-			tool_fail(&e);
-		sim_out_close(1);
+	file = file_to_follow(argc, argv);
+	r = trace_open(&t, &e);
+	if (r == 0) {
+		t.block_tokens = set.chunk_tokens ? set.chunk_tokens : set.gen ? 256 : 0;
+		r = file ? 0 : load(&t, argc, argv, &e);
 	}
+	if (r == 0 && set.emit) {
+		emit(&t);
+	} else if (r == 0) {
+		r = (set.n_tiers ? run_tiers : run_grid)(&t, file, &e);
+	}
+	if (r < 0)
+		tool_fail(&e);
 	trace_close(&t);
 }

@@ -28,16 +28,14 @@ struct sim_run {
 	struct sim_tier tiers[SIM_TIERS];
 	int n_tiers;
 	int tail;		/* 1, 0; -1: as the first tier's policy has it */
+	int with_min;		/* Belady's bound for the room of all tiers together too */
 	double alpha, ttl_s;
 	/* results */
 	uint64_t hits, prefix, hit_tokens, min_hits;
-	int min_known;
 };
 
-/* Replay the trace; several may at once. */
-int sim_replay(struct sim_run *run, const struct trace *t, struct err *e);
-/* Belady's bound for the room of all tiers together. */
-int sim_bound(struct sim_run *run, const struct trace *t, struct err *e);
+/* Replay the trace, also while it is read; several may at once. */
+int sim_replay(struct sim_run *run, struct trace *t, struct err *e);
 
 struct sim_cost {
 	double gpu_hour, gpus, prefill_tps;
@@ -46,7 +44,7 @@ struct sim_cost {
 /* Rows of results, the advice, the plot (sim_out.c). */
 void sim_out_open(const struct trace *t, const struct sim_cost *cost);
 void sim_out_row(const struct sim_run *run);
-void sim_out_close(int advise);
+void sim_out_close(void);
 /* All rows so far as a gnuplot script with its data; before sim_out_close(). */
 int sim_plot(const char *path, const struct trace *t, struct err *e);
 

@@ -162,12 +162,12 @@ sim_out_row(const struct sim_run *run)
 		(double)run->hit_tokens / (double)sim.t->total_tokens : NAN;
 	v[BY_TIER].s = run->n_tiers > 1 ? tiers : NULL;
 	v[CEILING].d = ceiling();
-	v[MIN].d = run->min_known ? (double)run->min_hits / refs : NAN;
+	v[MIN].d = run->with_min ? (double)run->min_hits / refs : NAN;
 	v[READ].u = bytes ? read : OUT_NONE;
 	v[WRITTEN].u = bytes ? written : OUT_NONE;
 	v[REFS].u = sim.t->n_refs;
 	v[HITS].u = run->hits;
-	v[MINHITS].u = run->min_known ? run->min_hits : OUT_NONE;
+	v[MINHITS].u = run->with_min ? run->min_hits : OUT_NONE;
 	v[ORDER].s = tail ? "tail" : "head";
 	costs(v, run);
 	out_row(sim.out, v);
@@ -240,11 +240,10 @@ advise(void)
 }
 
 void
-sim_out_close(int with_advice)
+sim_out_close(void)
 {
 	out_close(sim.out);
-	if (with_advice)
-		advise();
+	advise();
 	free(sim.rows);
 	sim.rows = NULL;
 	sim.n = 0;

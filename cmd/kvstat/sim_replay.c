@@ -7,10 +7,10 @@
  * each tier sees what those above it missed. */
 struct replay {
 	struct sim_run *run;
-	const struct trace *t;
 	struct policy *policies[SIM_TIERS];
-	uint8_t *seen;		/* of each block, up to 255: for admission; or NULL */
-	uint64_t *keys;		/* of the present request */
+	struct belady *bound;	/* or NULL */
+	struct map seen;	/* how often each block was; for admission */
+	int careful;		/* there is any */
 	int tail;
 };
 
@@ -18,26 +18,23 @@ static int
 start(struct replay *r, struct err *e)
 {
 	struct sim_run *run = r->run;
-	size_t longest = 0;
-	int careful = 0;
+	uint64_t room = 0;
 
 	for (int i = 0; i < run->n_tiers; i++) {
 		struct policy_options o = { .capacity = run->tiers[i].capacity,
-			.dense = r->t->distinct, .alpha = run->alpha, .ttl_s = run->ttl_s };
+			.dense = 1, .alpha = run->alpha, .ttl_s = run->ttl_s };
 
 		if (policy_open(&r->policies[i], run->tiers[i].policy, &o, e) < 0)
 			return err_in(e, "tier %s", run->tiers[i].name);
-		careful |= run->tiers[i].admit > 1;
+		room += run->tiers[i].capacity;
+		r->careful |= run->tiers[i].admit > 1;
 		run->tiers[i].hits = run->tiers[i].prefix = run->tiers[i].written = 0;
 	}
 	run->hits = run->prefix = run->hit_tokens = 0;
 	r->tail = run->tail >= 0 ? run->tail : policy_tail_first(run->tiers[0].policy);
-	r->seen = careful ? calloc(r->t->distinct + 1, 1) : NULL;
-	for (size_t i = 0; i < r->t->n; i++)
-		if (trace_blocks(r->t, i) > longest)
-			longest = trace_blocks(r->t, i);
-	r->keys = malloc((longest + 1) * sizeof(*r->keys));
-	return !r->keys || (careful && !r->seen) ? err_sys(e, "calloc") : 0;
+	if (r->careful && map_open(&r->seen, 1) < 0)
+		return err_sys(e, "sim");
+	return run->with_min ? belady_open(&r->bound, room, e) : 0;
 }
 
 /* What an engine can use: blocks up to the first that no tier has. */
@@ -58,18 +55,31 @@ usable(struct replay *r, const struct policy_request *q)
 	return n;
 }
 
+/* The so-manieth sighting of a block, or UINT32_MAX: nobody asks. 0: no memory. */
+static uint32_t
+sighting(struct replay *r, uint64_t key)
+{
+	uint32_t n;
+
+	if (!r->careful)
+		return UINT32_MAX;
+	n = map_get(&r->seen, key);
+	n = n == MAP_NONE ? 1 : n + 1;
+	return map_put(&r->seen, key, n) < 0 ? 0 : n;
+}
+
 static int
 refer(struct replay *r, const struct policy_request *q, uint32_t block, struct err *e)
 {
-	uint8_t *seen = r->seen ? &r->seen[q->keys[block]] : NULL;
+	uint32_t seen = sighting(r, q->keys[block]);
 
-	if (seen && *seen < UINT8_MAX)
-		++*seen;
+	if (!seen)
+		return err_sys(e, "sim");
 	for (int i = 0; i < r->run->n_tiers; i++) {
 		struct sim_tier *tier = &r->run->tiers[i];
 		int hit;
 
-		if (seen && *seen < tier->admit)
+		if (seen < tier->admit)
 			continue;
 		hit = policy_access(r->policies[i], block, e);
 		if (hit < 0)
@@ -117,45 +127,39 @@ by_tiers(struct replay *r, const struct policy_request *q, uint32_t *usable_bloc
 }
 
 static int
-replay_request(struct replay *r, size_t i, struct err *e)
+replay_part(struct replay *r, const struct trace_part *p, struct err *e)
 {
-	const uint32_t *ids = r->t->ids + r->t->requests[i].first;
-	struct policy_request q = {
-		.keys = r->keys, .now_s = r->t->requests[i].time_s, .n = trace_blocks(r->t, i),
-	};
-	uint32_t n;
+	int one = r->run->n_tiers == 1 && !r->careful;
 
-	for (uint32_t b = 0; b < q.n; b++)
-		r->keys[b] = ids[b];
-	if ((r->run->n_tiers == 1 && !r->seen ? by_policy : by_tiers)(r, &q, &n, e) < 0)
-		return -1;
-	r->run->prefix += n;
-	r->run->hit_tokens += trace_prefix(r->t, i, n);
-	return 0;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct trace_request *from = &p->requests[i];
+		struct policy_request q = { .keys = p->keys + from->first,
+			.now_s = from->time_s, .n = trace_blocks(from) };
+		uint32_t n;
+
+		if ((one ? by_policy : by_tiers)(r, &q, &n, e) < 0)
+			return -1;
+		r->run->prefix += n;
+		r->run->hit_tokens += trace_prefix(p, i, n);
+	}
+	return r->bound ? belady_refer(r->bound, p->keys, p->requests[p->n].first, e) : 0;
 }
 
 int
-sim_replay(struct sim_run *run, const struct trace *t, struct err *e)
+sim_replay(struct sim_run *run, struct trace *t, struct err *e)
 {
-	struct replay r = { .run = run, .t = t };
+	struct replay r = { .run = run };
+	struct trace_part part = { 0 };
 	int ok = start(&r, e);
 
-	for (size_t i = 0; i < t->n && ok == 0; i++)
-		ok = replay_request(&r, i, e);
+	while (ok == 0 && (ok = trace_next(&part, t, e)) > 0)
+		ok = replay_part(&r, &part, e);
+	if (r.bound)
+		run->min_hits = belady_hits(r.bound);
 	for (int i = 0; i < run->n_tiers; i++)
 		policy_close(r.policies[i]);
-	free(r.seen);
-	free(r.keys);
+	belady_close(r.bound);
+	map_close(&r.seen);
+	trace_part_free(&part);
 	return ok;
-}
-
-int
-sim_bound(struct sim_run *run, const struct trace *t, struct err *e)
-{
-	uint64_t capacity = 0;
-
-	for (int i = 0; i < run->n_tiers; i++)
-		capacity += run->tiers[i].capacity;
-	run->min_known = 1;
-	return belady(&run->min_hits, t->ids, t->n_refs, t->distinct, capacity, e);
 }

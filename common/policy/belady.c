@@ -1,127 +1,159 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/huge.h"
 #include "policy/belady.h"
 
 /*
- * Each resident block is known by the time of its next use, and no two share one: the
- * residents are a set of times. So a reference hits if the present is in the set, and who is
- * used last is the set's greatest member: a bit a time, a bit for each word of those that
- * is not zero, and so on, is all it takes.
+ * A block that hits has stayed since its use before. A cache of n blocks is n rooms, in each of
+ * which such stays follow one another; as many as possible are to be fitted in. Taken in the order
+ * in which they end, a stay is fitted in if any room is free since before it began, and goes
+ * to the one of those that was left last: that no other way fits in more is known of intervals
+ * and machines (Faigle and Nawijn 1995; Carlisle and Lloyd 1995).
+ *
+ * At each time one block is referred to, so at most one room is left: the rooms are a set of
+ * times, a bit each. Which word has the last bit before a time, where words in between are
+ * empty, is found as in a union-find: empty words refer to those before them.
  */
-#define LEVELS 6		/* 64^6 > 2^32 */
+#define FIRST_KEYS (1u << 19)	/* a huge page of them */
+#define FIRST_WORDS 1024
 
-struct set {
-	uint64_t *level[LEVELS];	/* the last has one word */
-	int levels;
+struct belady {
+	uint64_t hits;
+	uint64_t empty;		/* rooms that nobody has stayed in */
+	uint32_t now;
+	uint32_t *last;		/* of each key, when it was used last, + 1; 0: never */
+	uint64_t keys;		/* room of last[] */
+	uint64_t *left;		/* at which times the rooms were left */
+	uint32_t *before;	/* of each word of them: itself, or one before it if it is empty */
+	size_t words;
 };
 
-static int
-set_open(struct set *s, size_t n)
+void
+belady_close(struct belady *b)
 {
-	s->levels = 0;
-	do {
-		n = n / 64 + 1;
-		s->level[s->levels] = calloc(n, sizeof(uint64_t));
-		if (!s->level[s->levels++])
-			return -1;
-	} while (n > 1);
+	if (!b)
+		return;
+	huge_free(b->last, b->keys * sizeof(*b->last));
+	free(b->left);
+	free(b->before);
+	free(b);
+}
+
+uint64_t
+belady_hits(const struct belady *b)
+{
+	return b->hits;
+}
+
+static int
+more_keys(struct belady *b, uint64_t key)
+{
+	uint64_t keys = b->keys ? b->keys * 2 : FIRST_KEYS;
+	uint32_t *last;
+
+	if (keys <= key)
+		keys = key + 1;
+	last = key < UINT32_MAX ?
+		huge_grow(b->last, b->keys * sizeof(*last), keys * sizeof(*last)) : NULL;
+	if (!last)
+		return -1;
+	b->last = last;
+	b->keys = keys;
 	return 0;
 }
 
-static void
-set_close(struct set *s)
+/* Room for n times more. */
+static int
+more_words(struct belady *b, size_t n)
 {
-	while (s->levels)
-		free(s->level[--s->levels]);
+	size_t words = b->words ? b->words : FIRST_WORDS;
+	uint64_t *left;
+	uint32_t *before;
+
+	if (n >= UINT32_MAX - b->now)
+		return -1;
+	while (words <= (b->now + n) / 64)
+		words *= 2;
+	if (words == b->words)
+		return 0;
+	left = realloc(b->left, words * sizeof(*left));
+	if (left)
+		b->left = left;
+	before = realloc(b->before, words * sizeof(*before));
+	if (before)
+		b->before = before;
+	if (!left || !before)
+		return -1;
+	memset(left + b->words, 0, (words - b->words) * sizeof(*left));
+	for (size_t w = b->words; w < words; w++)
+		before[w] = (uint32_t)w;
+	b->words = words;
+	return 0;
 }
 
-static void
-set_put(struct set *s, size_t i)
+/* A word that nothing is added to any more has become empty. */
+static inline void
+pass_over(struct belady *b, uint32_t word)
 {
-	for (int l = 0; l < s->levels; l++, i /= 64) {
-		uint64_t *word = &s->level[l][i / 64], had = *word;
+	if (word)
+		b->before[word] = word - 1;
+}
 
-		*word |= 1ull << i % 64;
-		if (had)
-			return;
+/* Whether one stays from then until now, in the room that was left last before it. */
+static inline int
+stay(struct belady *b, uint32_t since)
+{
+	uint32_t word = since / 64, *before = b->before;
+	uint64_t bits = b->left[word] & ~0ull >> (63 - since % 64);
+
+	if (!bits) {
+		for (word -= word > 0; before[word] != word; word = before[word])
+			before[word] = before[before[word]];
+		if (word < since / 64)
+			bits = b->left[word];
 	}
-}
-
-static void
-set_del(struct set *s, size_t i)
-{
-	for (int l = 0; l < s->levels; l++, i /= 64)
-		if (s->level[l][i / 64] &= ~(1ull << i % 64))
-			return;
-}
-
-static size_t
-set_greatest(const struct set *s)
-{
-	size_t i = 0;
-
-	for (int l = s->levels; l--;)
-		i = i * 64 + 63 - (size_t)__builtin_clzll(s->level[l][i]);
-	return i;
-}
-
-/* next[i]: when ids[i] is referenced again, or n. soonest[]: zeroes; n less the time. */
-static void
-next_uses(uint32_t *next, uint32_t *soonest, const uint32_t *ids, size_t n)
-{
-	for (size_t i = n; i-- > 0;) {
-		next[i] = (uint32_t)n - soonest[ids[i]];
-		soonest[ids[i]] = (uint32_t)(n - i);
+	if (bits) {
+		b->left[word] &= ~(1ull << (63 - __builtin_clzll(bits)));
+		if (!b->left[word] && word < b->now / 64)
+			pass_over(b, word);
+	} else if (b->empty) {
+		b->empty--;
+	} else {
+		return 0;
 	}
-}
-
-static uint64_t
-replay(struct set *s, const uint32_t *next, size_t n, uint64_t capacity)
-{
-	uint64_t hits = 0, used = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (s->level[0][i / 64] >> i % 64 & 1) {
-			set_del(s, i);
-			used--;
-			hits++;
-		}
-		if (next[i] == n)
-			continue;
-		if (used == capacity) {
-			size_t last = set_greatest(s);
-
-			if (last <= next[i])
-				continue;
-			set_del(s, last);
-			used--;
-		}
-		set_put(s, next[i]);
-		used++;
-	}
-	return hits;
+	b->left[b->now / 64] |= 1ull << b->now % 64;
+	return 1;
 }
 
 int
-belady(uint64_t *hits, const uint32_t *ids, size_t n, uint64_t distinct, uint64_t capacity,
-	struct err *e)
+belady_open(struct belady **out, uint64_t capacity, struct err *e)
 {
-	size_t room = (n + distinct) * sizeof(uint32_t);
-	uint32_t *next;
-	struct set s;
-	int r = -1;
+	struct belady *b = *out = calloc(1, sizeof(*b));
 
-	*hits = 0;
-	if (n >= UINT32_MAX)
-		return err_set(e, ERR_FAILED, "belady: more than 4 billion references");
-	next = huge_alloc(room);
-	if (set_open(&s, n) == 0 && next) {
-		next_uses(next, next + n, ids, n);
-		*hits = replay(&s, next, n, capacity);
-		r = 0;
+	if (!b || more_keys(b, 0) < 0)
+		return err_sys(e, "belady");
+	b->last[0] = 0;		/* touched: who follows a trace waits for its beginning just now */
+	b->empty = capacity;
+	return 0;
+}
+
+int
+belady_refer(struct belady *b, const uint64_t *keys, size_t n, struct err *e)
+{
+	if (more_words(b, n) < 0)
+		return err_set(e, ERR_FAILED, "belady: no memory, or 4 billion references");
+	for (size_t i = 0; i < n; i++, b->now++) {
+		uint32_t *last;
+
+		if (keys[i] >= b->keys && more_keys(b, keys[i]) < 0)
+			return err_set(e, ERR_FAILED, "belady: no memory, or 4 billion references");
+		if (b->now % 64 == 0 && b->now && !b->left[b->now / 64 - 1])
+			pass_over(b, b->now / 64 - 1);
+		last = &b->last[keys[i]];
+		if (*last && stay(b, *last - 1))
+			b->hits++;
+		*last = b->now + 1;
 	}
-	set_close(&s);
-	huge_free(next, room);
-	return r < 0 ? err_sys(e, "belady") : 0;
+	return 0;
 }

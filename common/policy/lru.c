@@ -14,6 +14,7 @@
  * is resident if its last use is still in the log.
  */
 #define LOG_FIRST 1024
+#define DENSE_FIRST (1u << 19)	/* slots: a huge page; untouched room costs nothing */
 #define AHEAD 16
 
 struct lru {
@@ -26,26 +27,6 @@ struct lru {
 	uint64_t *keys;		/* when they are not dense; of free slots: the next one */
 	uint64_t *bytes;	/* once a request tells sizes */
 };
-
-static int
-lru_open(struct policy *p, struct err *e)
-{
-	struct lru *l = (struct lru *)p;
-	int r = 0;
-
-	l->room = LOG_FIRST;
-	l->head = l->tail = 1;
-	l->log = calloc(l->room, sizeof(*l->log));
-	if (p->o.dense >= NODE_NONE)
-		p->o.dense = 0;
-	if (p->o.dense) {
-		l->slots = (uint32_t)p->o.dense;
-		l->last = huge_alloc(l->slots * sizeof(*l->last));
-	} else {
-		r = map_open(&p->map, 0);
-	}
-	return r == 0 && l->log && (l->last || !p->o.dense) ? 0 : err_sys(e, "policy 'lru'");
-}
 
 static void
 lru_close(struct policy *p)
@@ -141,23 +122,29 @@ evict(struct lru *l)
 	}
 }
 
+/* Room for this slot. */
 static int
-grow(struct lru *l, struct err *e)
+grow(struct lru *l, uint64_t at, struct err *e)
 {
-	uint32_t slots = l->slots ? l->slots * 2 : LOG_FIRST;
-	uint32_t *last = huge_grow(l->last, l->slots * sizeof(*last), slots * sizeof(*last));
-	uint64_t *keys = slots ? realloc(l->keys, slots * sizeof(*keys)) : NULL;
-	uint64_t *bytes = l->bytes ? realloc(l->bytes, slots * sizeof(*bytes)) : NULL;
+	uint64_t slots = l->slots ? l->slots * 2ull : l->p.o.dense ? DENSE_FIRST : LOG_FIRST;
+	uint32_t *last;
+	uint64_t *keys, *bytes;
 
+	if (at >= NODE_NONE)
+		return err_set(e, ERR_FAILED, "policy 'lru': more than 4 billion blocks");
+	slots = at >= slots ? at + 1 : slots < NODE_NONE ? slots : NODE_NONE;
+	last = huge_grow(l->last, l->slots * sizeof(*last), slots * sizeof(*last));
+	keys = l->p.o.dense ? NULL : realloc(l->keys, slots * sizeof(*keys));
+	bytes = l->bytes ? realloc(l->bytes, slots * sizeof(*bytes)) : NULL;
 	if (last)
 		l->last = last;
 	if (keys)
 		l->keys = keys;
 	if (bytes)
 		l->bytes = bytes;
-	if (!last || !keys || (l->bytes && !bytes))
+	if (!last || (!keys && !l->p.o.dense) || (!bytes && l->bytes))
 		return err_sys(e, "policy 'lru'");
-	l->slots = slots;
+	l->slots = (uint32_t)slots;
 	return 0;
 }
 
@@ -180,14 +167,13 @@ slot(struct lru *l, uint64_t key, struct err *e)
 	uint32_t at = p->free;
 
 	if (p->o.dense) {
-		if (key < l->slots)
+		if (key < l->slots || grow(l, key, e) == 0)
 			return (uint32_t)key;
-		err_set(e, ERR_FAILED, "policy 'lru': a key beyond the dense range");
 		return NODE_NONE;
 	}
 	if (at != NODE_NONE)
 		p->free = (uint32_t)l->keys[at];
-	else if (p->fresh < l->slots || grow(l, e) == 0)
+	else if (p->fresh < l->slots || grow(l, p->fresh, e) == 0)
 		at = p->fresh++;
 	else
 		return NODE_NONE;
@@ -235,17 +221,35 @@ lru_has(const struct policy *p, uint64_t key)
 	return find((const struct lru *)p, key) != NODE_NONE;
 }
 
-/* The whole request where nothing has a size, nobody is told, and keys are dense: the same as
- * access_block() for each, in a quarter of the time. The log has room. */
-static uint64_t
-plain(struct lru *l, int tail_first)
+/* Blocks of the prefix that is resident. */
+static uint32_t
+resident_prefix(const struct lru *l)
 {
 	const struct policy_request *r = l->p.req;
-	uint32_t *last = l->last, *log = l->log, mask = l->room - 1;
-	uint32_t head = l->head, tail = l->tail;
+	uint32_t n = 0;
+
+	while (n < r->n && find(l, r->keys[n]) != NODE_NONE)
+		n++;
+	return n;
+}
+
+/* The whole request where nothing has a size, nobody is told, and keys are dense: the same as
+ * access_block() for each, in a quarter of the time. The log has room. Head first, the prefix is
+ * what hits before anything leaves. */
+static void
+plain(struct lru *l, int tail_first, struct policy_found *f)
+{
+	const struct policy_request *r = l->p.req;
+	uint32_t *last = l->last, *log = l->log, mask = l->room - 1, i = 0;
+	uint32_t head = l->head, tail = l->tail, prefix = tail_first ? resident_prefix(l) : 0;
 	uint64_t free = l->p.o.capacity - l->p.count, hits = 0;
 
-	for (uint32_t i = 0; i < r->n; i++) {
+	for (; !tail_first && i < r->n && last[r->keys[i]] >= tail; i++) {
+		last[r->keys[i]] = head;
+		log[head++ & mask] = (uint32_t)r->keys[i];
+		hits = ++prefix;
+	}
+	for (; i < r->n; i++) {
 		uint32_t at = (uint32_t)r->keys[tail_first ? r->n - 1 - i : i];
 
 		if (last[at] >= tail) {
@@ -263,7 +267,8 @@ plain(struct lru *l, int tail_first)
 	l->head = head;
 	l->tail = tail;
 	l->p.count = l->p.used = l->p.o.capacity - free;
-	return hits;
+	f->hits += hits;
+	f->prefix += prefix;
 }
 
 static int
@@ -284,15 +289,13 @@ static int
 lru_replay(struct policy *p, int tail, struct policy_found *f, struct err *e)
 {
 	struct lru *l = (struct lru *)p;
-	uint32_t n = p->req->n, prefix = 0;
+	uint32_t n = p->req->n;
 
-	while (prefix < n && lru_has(p, p->req->keys[prefix]))
-		prefix++;
-	f->prefix += prefix;
 	if (is_plain(l)) {
-		f->hits += plain(l, tail);
+		plain(l, tail, f);
 		return 0;
 	}
+	f->prefix += resident_prefix(l);
 	for (uint32_t i = 0; i < n; i++) {
 		int hit = access_block(l, tail ? n - 1 - i : i, e);
 
@@ -300,6 +303,24 @@ lru_replay(struct policy *p, int tail, struct policy_found *f, struct err *e)
 			return -1;
 		f->hits += (unsigned)hit;
 	}
+	return 0;
+}
+
+static int
+lru_open(struct policy *p, struct err *e)
+{
+	struct lru *l = (struct lru *)p;
+
+	l->room = LOG_FIRST;
+	l->head = l->tail = 1;
+	l->log = calloc(l->room, sizeof(*l->log));
+	if (!l->log)
+		return err_sys(e, "policy 'lru'");
+	if (!p->o.dense)
+		return map_open(&p->map, 0) < 0 ? err_sys(e, "policy 'lru'") : 0;
+	if (grow(l, 0, e) < 0)
+		return -1;
+	l->last[0] = 0;		/* touched: who follows a trace waits for its beginning just now */
 	return 0;
 }
 

@@ -3,7 +3,7 @@
 
 #include "policy/map.h"
 
-#define MAP_FIRST 1024		/* room of a new hashed map */
+#define MAP_FIRST 1024		/* room of a new map */
 
 static int
 alloc(struct map *m, uint64_t room)
@@ -17,18 +17,25 @@ alloc(struct map *m, uint64_t room)
 	return 0;
 }
 
+/* The array that dense keys have, for this many. */
+static int
+widen(struct map *m, uint64_t room)
+{
+	uint32_t *slots = realloc(m->slots, room * sizeof(*slots));
+
+	if (!slots)
+		return -1;
+	memset(slots + m->mask, 0xff, (room - m->mask) * sizeof(*slots));
+	m->slots = slots;
+	m->mask = room;
+	return 0;
+}
+
 int
-map_open(struct map *m, uint64_t dense)
+map_open(struct map *m, int dense)
 {
 	*m = (struct map){ 0 };
-	if (!dense)
-		return alloc(m, MAP_FIRST);
-	m->slots = malloc(dense * sizeof(*m->slots));
-	if (!m->slots)
-		return -1;
-	memset(m->slots, 0xff, dense * sizeof(*m->slots));
-	m->mask = dense;
-	return 0;
+	return dense ? widen(m, MAP_FIRST) : alloc(m, MAP_FIRST);
 }
 
 void
@@ -70,7 +77,7 @@ map_put(struct map *m, uint64_t key, uint32_t slot)
 	struct map_cell *c;
 
 	if (!m->cells) {
-		if (key >= m->mask)
+		if (key >= m->mask && widen(m, key < m->mask * 2 ? m->mask * 2 : key + 1) < 0)
 			return -1;
 		m->n += m->slots[key] == MAP_NONE;
 		m->slots[key] = slot;

@@ -18,12 +18,12 @@ struct map_cell {
 struct map {
 	struct map_cell *cells;	/* NULL when dense */
 	uint32_t *slots;	/* of each key, when dense */
-	uint64_t mask;		/* hashed: room - 1; dense: room */
+	uint64_t mask;		/* hashed: room - 1; dense: room, above the greatest key */
 	uint64_t n;
 };
 
-/* dense: keys are below it; 0: any keys. 0, or -1: no memory. */
-int map_open(struct map *m, uint64_t dense);
+/* dense: keys are small numbers. 0, or -1: no memory. */
+int map_open(struct map *m, int dense);
 void map_close(struct map *m);
 
 /* Keys of hashed maps may be chosen by strangers' prompts, but only through a
@@ -57,7 +57,7 @@ map_soon(const struct map *m, uint64_t key)
 		__builtin_prefetch(&m->cells[map_mix(key) & m->mask]);
 }
 
-/* Set or replace; 0, or -1: no memory, or a key beyond the dense range. */
+/* Set or replace; 0, or -1: no memory. */
 int map_put(struct map *m, uint64_t key, uint32_t slot);
 void map_del(struct map *m, uint64_t key);	/* nothing when absent */
 

@@ -10,6 +10,8 @@ int
 trace_open(struct trace *t, struct err *e)
 {
 	memset(t, 0, sizeof(*t));
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->more, NULL);
 	t->requests = calloc(1, sizeof(*t->requests));
 	t->small = huge_alloc(TRACE_SMALL * sizeof(*t->small));
 	if (!t->requests || !t->small || map_open(&t->names, 0) < 0)
@@ -24,6 +26,8 @@ trace_close(struct trace *t)
 	huge_free(t->small, TRACE_SMALL * sizeof(*t->small));
 	free(t->requests);
 	map_close(&t->names);
+	pthread_cond_destroy(&t->more);
+	pthread_mutex_destroy(&t->lock);
 }
 
 uint32_t
@@ -57,12 +61,14 @@ trace_room(struct trace *t, size_t refs, struct err *e)
 		return err_set(e, ERR_USAGE, "trace: more than 4 billion references");
 	while (room < t->n_refs + refs)
 		room *= 2;
+	pthread_mutex_lock(&t->lock);
 	more = huge_grow(t->ids, t->room_refs * sizeof(*more), room * sizeof(*more));
-	if (!more)
-		return err_sys(e, "trace");
-	t->ids = more;
-	t->room_refs = room;
-	return 0;
+	if (more) {
+		t->ids = more;
+		t->room_refs = room;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return more ? 0 : err_sys(e, "trace");
 }
 
 int
@@ -83,13 +89,16 @@ static int
 grow(struct trace *t, struct err *e)
 {
 	size_t room = t->room ? t->room * 2 : 1024;
-	struct trace_request *more = realloc(t->requests, (room + 1) * sizeof(*more));
+	struct trace_request *more;
 
-	if (!more)
-		return err_sys(e, "trace");
-	t->requests = more;
-	t->room = room;
-	return 0;
+	pthread_mutex_lock(&t->lock);
+	more = realloc(t->requests, (room + 1) * sizeof(*more));
+	if (more) {
+		t->requests = more;
+		t->room = room;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return more ? 0 : err_sys(e, "trace");
 }
 
 int
@@ -112,14 +121,6 @@ trace_end(struct trace *t, double time_s, uint64_t tokens, struct err *e)
 	return 0;
 }
 
-uint64_t
-trace_prefix(const struct trace *t, size_t request, uint64_t n)
-{
-	uint64_t tokens = n * t->block_tokens;
-
-	return tokens < t->requests[request].tokens ? tokens : t->requests[request].tokens;
-}
-
 struct arrival {
 	double time_s;
 	size_t request;
@@ -136,48 +137,41 @@ arrival_cmp(const void *pa, const void *pb)
 }
 
 static void
-copy_in_order(struct trace *to, const struct trace *from, const struct arrival *order)
+put_in_order(struct trace *t, const struct arrival *order, uint32_t *ids,
+	struct trace_request *requests)
 {
-	to->n_refs = 0;
-	for (size_t i = 0; i < from->n; i++) {
-		const struct trace_request *r = &from->requests[order[i].request];
-		uint32_t n = r[1].first - r->first;
+	uint32_t at = 0;
 
-		memcpy(to->ids + to->n_refs, from->ids + r->first, n * sizeof(*to->ids));
-		to->requests[i] = *r;
-		to->requests[i].first = (uint32_t)to->n_refs;
-		to->n_refs += n;
+	for (size_t i = 0; i < t->n; i++) {
+		const struct trace_request *r = &t->requests[order[i].request];
+
+		memcpy(ids + at, t->ids + r->first, trace_blocks(r) * sizeof(*ids));
+		requests[i] = *r;
+		requests[i].first = at;
+		at += trace_blocks(r);
 	}
-	to->requests[from->n].first = (uint32_t)to->n_refs;
+	requests[t->n] = (struct trace_request){ .first = at };
+	memcpy(t->ids, ids, at * sizeof(*ids));
+	memcpy(t->requests, requests, (t->n + 1) * sizeof(*requests));
+	t->n_refs = at;
 }
 
 int
 trace_sort(struct trace *t, struct err *e)
 {
-	struct arrival *order;
-	struct trace s = *t;
-	int r = -1;
+	struct arrival *order = malloc((t->n + 1) * sizeof(*order));
+	uint32_t *ids = huge_malloc((t->n_refs + 1) * sizeof(*ids));
+	struct trace_request *requests = malloc((t->n + 1) * sizeof(*requests));
+	int ok = order && ids && requests;
 
-	if (!t->n_refs)
-		return 0;
-	order = malloc((t->n + 1) * sizeof(*order));
-	s.ids = huge_alloc(t->room_refs * sizeof(*s.ids));
-	s.requests = calloc(t->room + 1, sizeof(*s.requests));
-	if (order && s.ids && s.requests) {
+	if (ok && t->n_refs) {
 		for (size_t i = 0; i < t->n; i++)
 			order[i] = (struct arrival){ t->requests[i].time_s, i };
 		qsort(order, t->n, sizeof(*order), arrival_cmp);
-		copy_in_order(&s, t, order);
-		r = 0;
+		put_in_order(t, order, ids, requests);
 	}
 	free(order);
-	if (r == 0) {
-		struct trace old = *t;
-
-		*t = s;
-		s = old;
-	}
-	huge_free(s.ids, t->room_refs * sizeof(*s.ids));
-	free(s.requests);
-	return r < 0 ? err_sys(e, "trace") : 0;
+	free(ids);
+	free(requests);
+	return ok ? 0 : err_sys(e, "trace");
 }

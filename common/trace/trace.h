@@ -1,6 +1,8 @@
 #ifndef TRACE_TRACE_H
 #define TRACE_TRACE_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +36,11 @@ struct trace {
 	uint64_t block_bytes;		/* 0: not known */
 	struct map names;		/* outside names to numbers */
 	uint32_t *small;		/* the same for names that are small numbers, + 1 */
+	/* While it is read in one thread and followed in others: */
+	pthread_mutex_t lock;		/* of where the arrays are */
+	pthread_cond_t more;
+	atomic_size_t ready;		/* requests that may be taken */
+	atomic_int growing;
 };
 
 int trace_open(struct trace *t, struct err *e);
@@ -57,13 +64,34 @@ int trace_sort(struct trace *t, struct err *e);
 /* Room for so many references more, so that a line need not ask for each. */
 int trace_room(struct trace *t, size_t refs, struct err *e);
 
-/* Tokens of the first n blocks of a request. */
-uint64_t trace_prefix(const struct trace *t, size_t request, uint64_t n);
+/*
+ * What of a trace is replayed next: some requests in a row, with their blocks as keys. Zeroes to
+ * begin with. trace_next() goes on to those behind: 1; 0: there are none; -1: no memory. Any number
+ * of threads may follow a trace while one reads it: between trace_grows(), said before the first
+ * follows, and trace_ends() trace_next() waits for more.
+ */
+struct trace_part {
+	size_t n;
+	struct trace_request *requests;	/* n and one more; first: in keys[] */
+	uint64_t *keys;
+	uint64_t block_tokens;
+	size_t before;			/* requests before these; */
+	size_t room, room_keys;
+};
+int trace_next(struct trace_part *p, struct trace *t, struct err *e);
+void trace_part_free(struct trace_part *p);
+
+void trace_grows(struct trace *t);
+void trace_ready(struct trace *t);	/* all whole requests so far may be taken */
+void trace_ends(struct trace *t);
+
+/* Tokens of the first n blocks of a request of a part. */
+uint64_t trace_prefix(const struct trace_part *p, size_t request, uint64_t n);
 
 static inline uint32_t
-trace_blocks(const struct trace *t, size_t request)
+trace_blocks(const struct trace_request *r)
 {
-	return t->requests[request + 1].first - t->requests[request].first;
+	return r[1].first - r[0].first;
 }
 
 /* Names below this need no hashing. Untouched room costs nothing. */

@@ -348,7 +348,7 @@ block_size(struct line *l, struct err *e)
 	if (tokens && t->block_tokens && tokens != t->block_tokens)
 		return err_set(e, ERR_CORRUPT, "blocks of %llu tokens after blocks of %llu",
 			(unsigned long long)tokens, (unsigned long long)t->block_tokens);
-	if (tokens)
+	if (!t->block_tokens)
 		t->block_tokens = tokens;
 	if (bytes && !t->block_bytes)
 		t->block_bytes = bytes;

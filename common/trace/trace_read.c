@@ -51,6 +51,7 @@ read_all(struct trace *t, int fd, struct buf *b, size_t *number, struct err *e)
 		used = lines(t, b->p, b->len, (size_t)n < want, number, e);
 		if (used < 0)
 			return -1;
+		trace_ready(t);
 		b->len -= (size_t)used;
 		memmove(b->p, b->p + used, b->len);
 		if ((size_t)n < want)

@@ -45,7 +45,7 @@ static int
 access_rate(const char *name, int dense, int whole)
 {
 	enum { N = 4000000, KEYS = 1 << 18, ROOM = 50000, LEN = 16 };
-	struct policy_options o = { .capacity = ROOM, .dense = dense ? KEYS : 0 };
+	struct policy_options o = { .capacity = ROOM, .dense = dense };
 	uint64_t *keys = malloc(N * sizeof(*keys));
 	struct policy_found found = { 0 };
 	struct policy *p;

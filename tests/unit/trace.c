@@ -29,6 +29,7 @@ line(struct trace *t, const char *text, struct err *e)
 static void
 three_formats(void **state)
 {
+	struct trace_part p = { 0 };
 	struct trace t;
 	struct err e;
 
@@ -48,9 +49,14 @@ three_formats(void **state)
 	assert_true(t.requests[0].time_s == 1.5 && t.requests[1].time_s == 2.0005);
 	assert_int_equal(t.requests[0].tokens, 1000);
 	assert_int_equal(t.requests[1].tokens, 6 * 512);
-	assert_int_equal(trace_blocks(&t, 1), 6);
-	assert_int_equal(trace_prefix(&t, 0, 1), 512);
-	assert_int_equal(trace_prefix(&t, 0, 2), 1000);
+	assert_int_equal(trace_blocks(&t.requests[1]), 6);
+	assert_int_equal(trace_next(&p, &t, &e), 1);
+	assert_int_equal(p.n, 2);
+	assert_int_equal(p.keys[p.requests[1].first], 1);
+	assert_int_equal(trace_prefix(&p, 0, 1), 512);
+	assert_int_equal(trace_prefix(&p, 0, 2), 1000);
+	assert_int_equal(trace_next(&p, &t, &e), 0);
+	trace_part_free(&p);
 	trace_close(&t);
 
 	assert_int_equal(trace_open(&t, &e), 0);
@@ -77,6 +83,7 @@ not_a_trace(void **state)
 		"\"chunk_hashes\": [\"0xaa\", 123456, 17]}";
 	static const char *const bad[] = {
 		"[]", "{}", "{\"tokens\":1}", "{\"keys\":[1,]}", "{\"keys\":[-1]}", "{\"keys\":[1.5]}",
+		"{\"keys\":[8,9,:,1,2,3]}", "{\"keys\":[18, 19, 1:, 20, 21]}",
 		"{\"keys\":[1],\"keys\":[2]}", "{\"keys\":[18446744073709551616]}",
 		"{\"keys\":[123456789012345678901234567890]}", "{\"keys\":[1]}}", "{\"keys\":[1] ",
 		"{\"time\":\"x\",\"keys\":[1]}", "{\"time\":-1,\"keys\":[1]}",
@@ -137,7 +144,7 @@ files(void **state)
 	assert_int_equal(trace_read(&t, path, &e), 0);
 	assert_int_equal(t.n, 400);
 	assert_int_equal(t.n_refs, refs);
-	assert_int_equal(trace_blocks(&t, 200), 60001);
+	assert_int_equal(trace_blocks(&t.requests[200]), 60001);
 	trace_close(&t);
 	f = fopen(path, "a");
 	assert_non_null(f);
@@ -210,6 +217,84 @@ it_grows(void **state)
 	trace_close(&t);
 }
 
+/* What a follower has seen: sums that depend on every number and on their order. */
+struct follower {
+	pthread_t thread;
+	struct trace *t;
+	uint64_t requests, keys, sum;
+};
+
+static void
+see(struct follower *f, double time_s, const uint64_t *keys, size_t n)
+{
+	f->sum = f->sum * 31 + (uint64_t)(time_s * 1000);
+	for (size_t k = 0; k < n; k++)
+		f->sum = f->sum * 31 + keys[k];
+	f->keys += n;
+	f->requests++;
+}
+
+static void *
+follow(void *arg)
+{
+	struct follower *f = arg;
+	struct trace_part p = { 0 };
+	struct err e;
+
+	while (trace_next(&p, f->t, &e) == 1)
+		for (size_t i = 0; i < p.n; i++)
+			see(f, p.requests[i].time_s, p.keys + p.requests[i].first,
+				trace_blocks(&p.requests[i]));
+	trace_part_free(&p);
+	return NULL;
+}
+
+/* Three follow what one reads, and all see all of it, while arrays grow and move and the reader is
+ * now ahead, now waited for; a fourth comes afterwards. */
+static void
+followed(void **state)
+{
+	static uint64_t keys[70000];
+	struct follower want = { 0 }, f[4] = { 0 };
+	struct trace t;
+	struct err e;
+
+	(void)state;
+	srand(2);
+	assert_int_equal(trace_open(&t, &e), 0);
+	trace_grows(&t);
+	for (int i = 0; i < 4; i++)
+		f[i].t = &t;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&f[i].thread, NULL, follow, &f[i]), 0);
+	for (int i = 0; i < 20000; i++) {
+		size_t n = i % 5000 == 4000 ? 70000 : (size_t)(rand() % 80);
+
+		for (size_t k = 0; k < n; k++) {
+			keys[k] = t.distinct ? (uint64_t)rand() % (t.distinct + 1) : 0;
+			assert_int_equal(trace_add(&t, keys[k], &e), 0);
+		}
+		assert_int_equal(trace_end(&t, i / 8.0, 1, &e), 0);
+		see(&want, i / 8.0, keys, n);
+		if (rand() % 50 == 0)
+			trace_ready(&t);
+		if (i % 4000 == 0)
+			usleep(20000);
+	}
+	trace_ends(&t);
+	assert_true(t.n_refs > 1u << 19);
+	for (int i = 0; i < 4; i++) {
+		if (i < 3)
+			assert_int_equal(pthread_join(f[i].thread, NULL), 0);
+		else
+			follow(&f[i]);
+		assert_int_equal(f[i].requests, want.requests);
+		assert_int_equal(f[i].keys, want.keys);
+		assert_int_equal(f[i].sum, want.sum);
+	}
+	trace_close(&t);
+}
+
 int
 main(void)
 {
@@ -219,6 +304,7 @@ main(void)
 		cmocka_unit_test(files),
 		cmocka_unit_test(runs),
 		cmocka_unit_test(it_grows),
+		cmocka_unit_test(followed),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,125 @@
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace/trace.h"
+
+#define PART_REQUESTS 1024
+#define PART_KEYS (1u << 15)		/* and one request more; stays in the core's cache */
+#define LOOKS 1000			/* before it sleeps, which takes longer to wake from */
+
+/* More than so many requests are there, or all are. */
+static int
+is_ready(struct trace *t, size_t before)
+{
+	return !atomic_load(&t->growing) || atomic_load(&t->ready) > before;
+}
+
+static int
+room_for(struct trace_part *p, size_t keys)
+{
+	uint64_t *more;
+
+	if (!p->requests) {
+		p->requests = malloc((PART_REQUESTS + 1) * sizeof(*p->requests));
+		if (!p->requests)
+			return -1;
+	}
+	if (keys <= p->room_keys)
+		return 0;
+	keys = keys < PART_KEYS ? PART_KEYS : keys * 2;
+	more = realloc(p->keys, keys * sizeof(*more));
+	if (!more)
+		return -1;
+	p->keys = more;
+	p->room_keys = keys;
+	return 0;
+}
+
+/* The lock is held. */
+static int
+copy(struct trace_part *p, const struct trace *t, size_t end)
+{
+	const struct trace_request *from = t->requests + p->before;
+	const uint32_t *ids = t->ids + from->first;
+	size_t most = end - p->before < PART_REQUESTS ? end - p->before : PART_REQUESTS;
+	uint32_t n;
+
+	while (p->n < most && (!p->n || from[p->n + 1].first - from->first <= PART_KEYS))
+		p->n++;
+	n = p->n ? from[p->n].first - from->first : 0;
+	if (room_for(p, n) < 0)
+		return -1;
+	memcpy(p->requests, from, p->n * sizeof(*from));
+	p->requests[p->n].first = from[p->n].first;
+	for (size_t i = 0; i <= p->n; i++)
+		p->requests[i].first -= from->first;
+	for (uint32_t k = 0; k < n; k++)
+		p->keys[k] = ids[k];
+	p->block_tokens = t->block_tokens;
+	return 0;
+}
+
+int
+trace_next(struct trace_part *p, struct trace *t, struct err *e)
+{
+	int r;
+
+	p->before += p->n;
+	p->n = 0;
+	for (int i = 0; i < LOOKS && !is_ready(t, p->before); i++)
+		sched_yield();
+	pthread_mutex_lock(&t->lock);
+	while (!is_ready(t, p->before))
+		pthread_cond_wait(&t->more, &t->lock);
+	r = copy(p, t, atomic_load(&t->growing) ? atomic_load(&t->ready) : t->n);
+	pthread_mutex_unlock(&t->lock);
+	if (r < 0)
+		return err_sys(e, "trace");
+	return p->n > 0;
+}
+
+void
+trace_part_free(struct trace_part *p)
+{
+	free(p->requests);
+	free(p->keys);
+	*p = (struct trace_part){ 0 };
+}
+
+static void
+tell(struct trace *t, int growing)
+{
+	pthread_mutex_lock(&t->lock);
+	atomic_store(&t->ready, t->n);
+	atomic_store(&t->growing, growing);
+	pthread_cond_broadcast(&t->more);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
+trace_grows(struct trace *t)
+{
+	tell(t, 1);
+}
+
+void
+trace_ready(struct trace *t)
+{
+	if (atomic_load(&t->growing))
+		tell(t, 1);
+}
+
+void
+trace_ends(struct trace *t)
+{
+	tell(t, 0);
+}
+
+uint64_t
+trace_prefix(const struct trace_part *p, size_t request, uint64_t n)
+{
+	uint64_t tokens = n * p->block_tokens;
+
+	return tokens < p->requests[request].tokens ? tokens : p->requests[request].tokens;
+}
