@@ -5,6 +5,7 @@
 #include "trace/trace.h"
 
 #define FIRST_REFS (1u << 19)	/* a huge page; untouched room costs nothing */
+#define FIRST_REQUESTS (1u << 14)
 
 int
 trace_open(struct trace *t, struct err *e)
@@ -14,8 +15,10 @@ trace_open(struct trace *t, struct err *e)
 	pthread_cond_init(&t->more, NULL);
 	t->requests = calloc(1, sizeof(*t->requests));
 	t->small = huge_alloc(TRACE_SMALL * sizeof(*t->small));
-	if (!t->requests || !t->small || map_open(&t->names, 0) < 0)
+	t->ids = huge_alloc(FIRST_REFS * sizeof(*t->ids));
+	if (!t->requests || !t->small || !t->ids || map_open(&t->names, 0) < 0)
 		return err_sys(e, "trace");
+	t->room_refs = FIRST_REFS;
 	return 0;
 }
 
@@ -52,7 +55,7 @@ trace_new_name(struct trace *t, uint64_t name, struct err *e)
 int
 trace_room(struct trace *t, size_t refs, struct err *e)
 {
-	size_t room = t->room_refs ? t->room_refs : FIRST_REFS;
+	size_t room = t->room_refs;
 	uint32_t *more;
 
 	if (t->n_refs + refs <= t->room_refs)
@@ -88,7 +91,7 @@ trace_add(struct trace *t, uint64_t name, struct err *e)
 static int
 grow(struct trace *t, struct err *e)
 {
-	size_t room = t->room ? t->room * 2 : 1024;
+	size_t room = t->room ? t->room * 2 : FIRST_REQUESTS;
 	struct trace_request *more;
 
 	pthread_mutex_lock(&t->lock);

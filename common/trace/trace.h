@@ -39,6 +39,7 @@ struct trace {
 	/* While it is read in one thread and followed in others: */
 	pthread_mutex_t lock;		/* of where the arrays are */
 	pthread_cond_t more;
+	atomic_int asleep;		/* who may wait for it */
 	atomic_size_t ready;		/* requests that may be taken */
 	atomic_int growing;
 };

@@ -191,8 +191,8 @@ key_name(struct line *l, uint64_t *name)
 }
 
 /* "17, 18, 19, " as far as it goes on like that and names are small: what most of a trace is. And
- * most names are the one before and one: of those, up to the next ten, only the text is compared,
- * and none has to wait until the end of the one before is found. */
+ * most names are the one before and one: of those, up to the next hundred, only the text is
+ * compared, and none has to wait until the end of the one before is found. */
 static void
 key_run(struct line *l)
 {
@@ -201,22 +201,27 @@ key_run(struct line *l)
 	uint32_t *ids = t->ids + t->n_refs, *small = t->small;
 	uint64_t name, distinct = t->distinct;
 
-	while (l->end - p >= 10 && distinct < MAP_NONE - 10) {
-		uint64_t next = get_le64(p), mask, more;
+	while (l->end - p >= 10 && distinct < MAP_NONE - 100) {
+		uint64_t next = get_le64(p), mask, one, ten, last, more;
 		int n = digits(next, &name), len;
 
 		if (!n || name >= TRACE_SMALL || p[n] != ',')
 			break;
 		len = n + 1 + (p[n + 1] == ' ');
 		mask = ~0ull >> (len < 8 ? 64 - 8 * len : 0);
-		for (more = n < 7 ? 9 - name % 10 : 0;; more--, name++) {
+		one = 1ull << 8 * (n - 1);
+		ten = (one >> 8) - 9 * one;
+		last = name % 10;
+		more = n == 7 ? 0 : n > 1 ? 99 - name % 100 : 9 - last;
+		for (;; more--, name++) {
 			uint32_t id = small[name];
 
 			if (!id)
 				small[name] = id = (uint32_t)++distinct;
 			*ids++ = id - 1;
 			p += len;
-			next += 1ull << 8 * (n - 1);
+			next += last < 9 ? one : ten;
+			last = last < 9 ? last + 1 : 0;
 			if (!more || l->end - p < 10 || (get_le64(p) ^ next) & mask)
 				break;
 		}

@@ -5,8 +5,8 @@
 #include "trace/trace.h"
 
 #define PART_REQUESTS 1024
-#define PART_KEYS (1u << 15)		/* and one request more; stays in the core's cache */
-#define LOOKS 1000			/* before it sleeps, which takes longer to wake from */
+#define PART_KEYS (1u << 13)		/* or one request; stays in the core's cache */
+#define LOOKS 5000			/* a millisecond, before it sleeps */
 
 /* More than so many requests are there, or all are. */
 static int
@@ -70,8 +70,10 @@ trace_next(struct trace_part *p, struct trace *t, struct err *e)
 	for (int i = 0; i < LOOKS && !is_ready(t, p->before); i++)
 		sched_yield();
 	pthread_mutex_lock(&t->lock);
+	atomic_fetch_add(&t->asleep, 1);
 	while (!is_ready(t, p->before))
 		pthread_cond_wait(&t->more, &t->lock);
+	atomic_fetch_sub(&t->asleep, 1);
 	r = copy(p, t, atomic_load(&t->growing) ? atomic_load(&t->ready) : t->n);
 	pthread_mutex_unlock(&t->lock);
 	if (r < 0)
@@ -87,12 +89,15 @@ trace_part_free(struct trace_part *p)
 	*p = (struct trace_part){ 0 };
 }
 
+/* Without the lock: who has to wait for it sleeps, and may wake on the other's core, behind it. */
 static void
 tell(struct trace *t, int growing)
 {
-	pthread_mutex_lock(&t->lock);
 	atomic_store(&t->ready, t->n);
 	atomic_store(&t->growing, growing);
+	if (!atomic_load(&t->asleep))
+		return;
+	pthread_mutex_lock(&t->lock);
 	pthread_cond_broadcast(&t->more);
 	pthread_mutex_unlock(&t->lock);
 }
