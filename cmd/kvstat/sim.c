@@ -1,5 +1,6 @@
 #include <ctype.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,15 +278,22 @@ static int
 work(struct work *w, struct err *e)
 {
 	size_t jobs = w->n + (w->file != NULL);
+	int r = 0;
 
-	for (size_t i = 0; i < w->n; i++) {
+	mallopt(M_ARENA_MAX, 1);	/* another heap for each thread is more than they need */
+	for (size_t i = 0; i < w->n && r == 0; i++) {
 		w->runs[i].tail = set.tail;
 		w->runs[i].alpha = set.alpha;
 		w->runs[i].ttl_s = set.ttl_s;
+		r = sim_open(&w->runs[i], e);
 	}
 	if (w->file)
 		trace_grows(w->t);
-	return par_each(jobs, jobs > 2 ? 0 : (unsigned)jobs, job, w, e);
+	if (r == 0)
+		r = par_each(jobs, jobs > 2 ? 0 : (unsigned)jobs, job, w, e);
+	for (size_t i = 0; i < w->n; i++)
+		sim_close(&w->runs[i]);
+	return r;
 }
 
 static int
@@ -368,7 +376,7 @@ emit(const struct trace *t)
 	buf_free(&line);
 }
 
-/* The file that can be read while it is replayed: nothing has to be known of it before. */
+/* The file that is read while it is replayed: nothing has to be known of it before. */
 static char *
 file_to_follow(int argc, char **argv)
 {
@@ -377,7 +385,9 @@ file_to_follow(int argc, char **argv)
 
 	if (set.gen || set.emit || set.n_tiers || argc - optind != 1)
 		return NULL;
-	return room && !room[strspn(room, plain)] ? argv[optind] : NULL;
+	if (!room || room[strspn(room, plain)] || par_cores() == 1)
+		return NULL;
+	return argv[optind];
 }
 
 static int

@@ -30,12 +30,19 @@ struct sim_run {
 	int tail;		/* 1, 0; -1: as the first tier's policy has it */
 	int with_min;		/* Belady's bound for the room of all tiers together too */
 	double alpha, ttl_s;
+	struct replay *replay;	/* between sim_open() and sim_close() */
 	/* results */
 	uint64_t hits, prefix, hit_tokens, min_hits;
 };
 
-/* Replay the trace, also while it is read; several may at once. */
+/*
+ * Replay a trace, also while it is read; several may at once. All are opened before there are
+ * threads: where one asks the system for memory the others sleep, and may wake on the core
+ * of the one that let them. sim_replay() closes too; sim_close() is safe on what is not open.
+ */
+int sim_open(struct sim_run *run, struct err *e);
 int sim_replay(struct sim_run *run, struct trace *t, struct err *e);
+void sim_close(struct sim_run *run);
 
 struct sim_cost {
 	double gpu_hour, gpus, prefill_tps;

@@ -14,12 +14,15 @@ struct replay {
 	int tail;
 };
 
-static int
-start(struct replay *r, struct err *e)
+int
+sim_open(struct sim_run *run, struct err *e)
 {
-	struct sim_run *run = r->run;
+	struct replay *r = run->replay = calloc(1, sizeof(*r));
 	uint64_t room = 0;
 
+	if (!r)
+		return err_sys(e, "sim");
+	r->run = run;
 	for (int i = 0; i < run->n_tiers; i++) {
 		struct policy_options o = { .capacity = run->tiers[i].capacity,
 			.dense = 1, .alpha = run->alpha, .ttl_s = run->ttl_s };
@@ -148,18 +151,30 @@ replay_part(struct replay *r, const struct trace_part *p, struct err *e)
 int
 sim_replay(struct sim_run *run, struct trace *t, struct err *e)
 {
-	struct replay r = { .run = run };
 	struct trace_part part = { 0 };
-	int ok = start(&r, e);
+	int ok;
 
-	while (ok == 0 && (ok = trace_next(&part, t, e)) > 0)
-		ok = replay_part(&r, &part, e);
-	if (r.bound)
-		run->min_hits = belady_hits(r.bound);
-	for (int i = 0; i < run->n_tiers; i++)
-		policy_close(r.policies[i]);
-	belady_close(r.bound);
-	map_close(&r.seen);
+	while ((ok = trace_next(&part, t, e)) > 0)
+		if (replay_part(run->replay, &part, e) < 0)
+			break;
+	if (run->with_min)
+		run->min_hits = belady_hits(run->replay->bound);
 	trace_part_free(&part);
-	return ok;
+	sim_close(run);
+	return ok == 0 ? 0 : -1;
+}
+
+void
+sim_close(struct sim_run *run)
+{
+	struct replay *r = run->replay;
+
+	if (!r)
+		return;
+	for (int i = 0; i < run->n_tiers; i++)
+		policy_close(r->policies[i]);
+	belady_close(r->bound);
+	map_close(&r->seen);
+	free(r);
+	run->replay = NULL;
 }

@@ -133,7 +133,6 @@ belady_open(struct belady **out, uint64_t capacity, struct err *e)
 
 	if (!b || more_keys(b, 0) < 0)
 		return err_sys(e, "belady");
-	b->last[0] = 0;		/* touched: who follows a trace waits for its beginning just now */
 	b->empty = capacity;
 	return 0;
 }

@@ -318,10 +318,7 @@ lru_open(struct policy *p, struct err *e)
 		return err_sys(e, "policy 'lru'");
 	if (!p->o.dense)
 		return map_open(&p->map, 0) < 0 ? err_sys(e, "policy 'lru'") : 0;
-	if (grow(l, 0, e) < 0)
-		return -1;
-	l->last[0] = 0;		/* touched: who follows a trace waits for its beginning just now */
-	return 0;
+	return grow(l, 0, e);
 }
 
 static double

@@ -7,6 +7,7 @@
 #include "trace/trace.h"
 
 #define PIECE (64u << 10)		/* stays in the core's cache */
+#define FIRST_PIECE (4u << 10)		/* for who follows to begin with */
 #define LINE_MAX_BYTES (1ull << 30)
 #define SLACK 8				/* trace_line() may look so far behind a line */
 
@@ -35,8 +36,8 @@ lines(struct trace *t, const char *p, size_t n, int last, size_t *number, struct
 static int
 read_all(struct trace *t, int fd, struct buf *b, size_t *number, struct err *e)
 {
-	for (;;) {
-		size_t want = b->len < PIECE / 2 ? PIECE - b->len : b->len;
+	for (size_t piece = FIRST_PIECE;; piece = PIECE) {
+		size_t want = b->len < piece / 2 ? piece - b->len : b->len;
 		char *to = buf_room(b, want + SLACK);
 		ssize_t n, used;
 
