@@ -103,9 +103,14 @@ slowly() {
 }
 is 'a trace that comes slowly' "$(slowly | sim - --policy lru,arc,auto --capacity 100,1000 --json)" \
 	"$(sim --gen chat,requests=5000 --policy lru,arc,auto --capacity 100,1000 --json)"
-is 'on one core' "$(taskset -c "$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')" \
-	kvstat sim -q "$tmp/chats" --policy lru,auto --capacity 100 --json)" \
-	"$(sim --gen chat,requests=5000 --policy lru,auto --capacity 100 --json)"
+if command -v taskset >/dev/null 2>&1; then
+	core=$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+	is 'on one core' \
+		"$(taskset -c "$core" kvstat sim -q "$tmp/chats" --policy lru,auto --capacity 100 --json)" \
+		"$(sim --gen chat,requests=5000 --policy lru,auto --capacity 100 --json)"
+else
+	skip 'no taskset to run on one core'
+fi
 { slowly; echo '{"keys":[}'; } | sim - --policy lru,arc,auto --capacity 100,1000 >"$tmp/none" 2>"$tmp/err"
 is 'and is broken at its end' "$? $(cat "$tmp/none" "$tmp/err")" \
 	'4 kvstat: -:5001: not a request of a known trace format'
@@ -113,6 +118,8 @@ is 'and is broken at its end' "$? $(cat "$tmp/none" "$tmp/err")" \
 is 'sweep doubles' "$(sim "$trace" --policy lru --sweep 100..500 -o tsv | cut -f 2 | tr '\n' ' ')" \
 	'100 200 400 500 '
 sim "$trace" --policy lru,auto --sweep 100..800 --plot "$tmp/p.gp" -o tsv >/dev/null
+kvstat sim "$trace" --policy auto,lru --capacity 100 --plot "$tmp/absent/p.gp" --json >"$tmp/noplot" 2>&1
+is 'a plot that cannot be' "$? $(grep -c '"exit":"usage"' "$tmp/noplot") $(grep -c kv.sim/1 "$tmp/noplot")" '2 1 2'
 ok 'a plot with a line a policy' grep -q "title 'auto'" "$tmp/p.gp"
 if command -v gnuplot >/dev/null 2>&1; then
 	ok 'gnuplot takes it' gnuplot -e 'set terminal dumb' "$tmp/p.gp"

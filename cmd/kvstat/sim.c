@@ -261,17 +261,22 @@ read_file(struct trace *t, const char *file, struct err *e)
 	int r = trace_read(t, file, e);
 
 	trace_ends(t);
-	return r < 0 ? -1 : complete(t, e);
+	return r < 0 || atomic_load(&t->abandoned) ? r : complete(t, e);
 }
 
 static int
 job(void *ctx, size_t i, struct err *e)
 {
 	struct work *w = ctx;
+	int r;
 
-	if (!w->file)
-		return sim_replay(&w->runs[i], w->t, e);
-	return i ? sim_replay(&w->runs[i - 1], w->t, e) : read_file(w->t, w->file, e);
+	if (w->file && !i)
+		r = read_file(w->t, w->file, e);
+	else
+		r = sim_replay(&w->runs[w->file ? i - 1 : i], w->t, e);
+	if (r < 0)
+		trace_abandon(w->t);
+	return r;
 }
 
 static int
@@ -296,25 +301,25 @@ work(struct work *w, struct err *e)
 	return r;
 }
 
-static int
-print(const struct work *w, struct err *e)
+static void
+print(const struct work *w)
 {
-	int r;
+	struct err e;
 
 	sim_out_open(w->t, &set.cost);
 	for (size_t i = 0; i < w->n; i++)
 		sim_out_row(&w->runs[i]);
-	r = set.plot ? sim_plot(set.plot, w->t, e) : 0;
+	if (set.plot && sim_plot(set.plot, w->t, &e) < 0)
+		tool_fail(&e);
 	sim_out_close();
-	return r;
 }
 
 /* The tiers one after another: each row adds one, so that what it brings can be seen. */
 static int
-run_tiers(struct trace *t, const char *file, struct err *e)
+run_tiers(struct trace *t, struct err *e)
 {
 	struct sim_run runs[SIM_TIERS] = { 0 };
-	struct work w = { t, file, runs, (size_t)set.n_tiers };
+	struct work w = { t, NULL, runs, (size_t)set.n_tiers };
 
 	for (int i = 0; i < set.n_tiers; i++) {
 		if (i)
@@ -323,7 +328,10 @@ run_tiers(struct trace *t, const char *file, struct err *e)
 		runs[i].n_tiers = i + 1;
 		runs[i].with_min = !set.no_min;
 	}
-	return work(&w, e) < 0 ? -1 : print(&w, e);
+	if (work(&w, e) < 0)
+		return -1;
+	print(&w);
+	return 0;
 }
 
 /* Each policy with each room, which all share a bound. */
@@ -351,7 +359,7 @@ run_grid(struct trace *t, const char *file, struct err *e)
 		runs[i].min_hits = runs[i % n_c].min_hits;
 	}
 	if (r == 0)
-		r = print(&w, e);
+		print(&w);
 	free(runs);
 	return r;
 }
@@ -425,7 +433,7 @@ verb_sim(int argc, char **argv)
 	if (r == 0 && set.emit) {
 		emit(&t);
 	} else if (r == 0) {
-		r = (set.n_tiers ? run_tiers : run_grid)(&t, file, &e);
+		r = set.n_tiers ? run_tiers(&t, &e) : run_grid(&t, file, &e);
 	}
 	if (r < 0)
 		tool_fail(&e);

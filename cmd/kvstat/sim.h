@@ -37,7 +37,7 @@ struct sim_run {
 
 /*
  * Replay a trace, also while it is read; several may at once. All are opened before there are
- * threads: where one asks the system for memory the others sleep, and may wake on the core
+ * threads: where one asks the system for much memory the others sleep, and may wake on the core
  * of the one that let them. sim_replay() closes too; sim_close() is safe on what is not open.
  */
 int sim_open(struct sim_run *run, struct err *e);

@@ -13,6 +13,8 @@
 #endif
 #if defined(__x86_64__) && __has_include(<sys/platform/x86.h>)
 #include <sys/platform/x86.h>
+#endif
+#ifdef CPU_FEATURE_ACTIVE
 #define WIDER(name, params, args)							\
 	__attribute__((target("avx2"))) static void name##_avx2 params { name##_any args; } \
 	static void name params								\

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,8 +55,11 @@ more_keys(struct belady *b, uint64_t key)
 
 	if (keys <= key)
 		keys = key + 1;
-	last = key < UINT32_MAX ?
-		huge_grow(b->last, b->keys * sizeof(*last), keys * sizeof(*last)) : NULL;
+	if (key >= UINT32_MAX) {
+		errno = ERANGE;
+		return -1;
+	}
+	last = huge_grow(b->last, b->keys * sizeof(*last), keys * sizeof(*last));
 	if (!last)
 		return -1;
 	b->last = last;
@@ -71,8 +75,6 @@ more_words(struct belady *b, size_t n)
 	uint64_t *left;
 	uint32_t *before;
 
-	if (n >= UINT32_MAX - b->now)
-		return -1;
 	while (words <= (b->now + n) / 64)
 		words *= 2;
 	if (words == b->words)
@@ -140,13 +142,15 @@ belady_open(struct belady **out, uint64_t capacity, struct err *e)
 int
 belady_refer(struct belady *b, const uint64_t *keys, size_t n, struct err *e)
 {
+	if (n >= UINT32_MAX - b->now)
+		return err_set(e, ERR_FAILED, "belady: more than 4 billion references");
 	if (more_words(b, n) < 0)
-		return err_set(e, ERR_FAILED, "belady: no memory, or 4 billion references");
+		return err_sys(e, "belady");
 	for (size_t i = 0; i < n; i++, b->now++) {
 		uint32_t *last;
 
 		if (keys[i] >= b->keys && more_keys(b, keys[i]) < 0)
-			return err_set(e, ERR_FAILED, "belady: no memory, or 4 billion references");
+			return err_sys(e, "belady");
 		if (b->now % 64 == 0 && b->now && !b->left[b->now / 64 - 1])
 			pass_over(b, b->now / 64 - 1);
 		last = &b->last[keys[i]];

@@ -85,7 +85,7 @@ tidy(struct lru *l, struct err *e)
 static inline int
 use(struct lru *l, uint32_t at, struct err *e)
 {
-	if (l->head - l->tail == l->room && tidy(l, e) < 0)
+	if ((l->head - l->tail == l->room || l->head == UINT32_MAX) && tidy(l, e) < 0)
 		return -1;
 	l->last[at] = l->head;
 	l->log[l->head++ & (l->room - 1)] = at;
@@ -133,17 +133,18 @@ grow(struct lru *l, uint64_t at, struct err *e)
 	if (at >= NODE_NONE)
 		return err_set(e, ERR_FAILED, "policy 'lru': more than 4 billion blocks");
 	slots = at >= slots ? at + 1 : slots < NODE_NONE ? slots : NODE_NONE;
-	last = huge_grow(l->last, l->slots * sizeof(*last), slots * sizeof(*last));
 	keys = l->p.o.dense ? NULL : realloc(l->keys, slots * sizeof(*keys));
-	bytes = l->bytes ? realloc(l->bytes, slots * sizeof(*bytes)) : NULL;
-	if (last)
-		l->last = last;
 	if (keys)
 		l->keys = keys;
+	bytes = l->bytes ? realloc(l->bytes, slots * sizeof(*bytes)) : NULL;
 	if (bytes)
 		l->bytes = bytes;
-	if (!last || (!keys && !l->p.o.dense) || (!bytes && l->bytes))
+	if ((!keys && !l->p.o.dense) || (!bytes && l->bytes))
 		return err_sys(e, "policy 'lru'");
+	last = huge_grow(l->last, l->slots * sizeof(*last), slots * sizeof(*last));
+	if (!last)
+		return err_sys(e, "policy 'lru'");
+	l->last = last;
 	l->slots = (uint32_t)slots;
 	return 0;
 }
@@ -234,8 +235,8 @@ resident_prefix(const struct lru *l)
 }
 
 /* The whole request where nothing has a size, nobody is told, and keys are dense: the same as
- * access_block() for each, in a quarter of the time. The log has room. Head first, the prefix is
- * what hits before anything leaves. */
+ * access_block() for each, in a quarter of the time. The log has room, and positions are left.
+ * Head first, the prefix is what hits before anything leaves. */
 static void
 plain(struct lru *l, int tail_first, struct policy_found *f)
 {
@@ -277,7 +278,7 @@ is_plain(const struct lru *l)
 	const struct policy *p = &l->p;
 
 	if (!p->o.dense || l->bytes || p->req->bytes || p->o.evicted ||
-	    l->room - (l->head - l->tail) < p->req->n)
+	    l->room - (l->head - l->tail) < p->req->n || UINT32_MAX - l->head < p->req->n)
 		return 0;
 	for (uint32_t i = 0; i < p->req->n; i++)
 		if (p->req->keys[i] >= l->slots)

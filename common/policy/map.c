@@ -77,6 +77,8 @@ map_put(struct map *m, uint64_t key, uint32_t slot)
 	struct map_cell *c;
 
 	if (!m->cells) {
+		if (key >= MAP_NONE)
+			return -1;
 		if (key >= m->mask && widen(m, key < m->mask * 2 ? m->mask * 2 : key + 1) < 0)
 			return -1;
 		m->n += m->slots[key] == MAP_NONE;

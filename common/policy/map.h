@@ -22,7 +22,7 @@ struct map {
 	uint64_t n;
 };
 
-/* dense: keys are small numbers. 0, or -1: no memory. */
+/* dense: keys are small numbers, below 2^32 - 1. 0, or -1: no memory. */
 int map_open(struct map *m, int dense);
 void map_close(struct map *m);
 
@@ -57,7 +57,7 @@ map_soon(const struct map *m, uint64_t key)
 		__builtin_prefetch(&m->cells[map_mix(key) & m->mask]);
 }
 
-/* Set or replace; 0, or -1: no memory. */
+/* Set or replace; 0, or -1: no memory, or a dense key too large. */
 int map_put(struct map *m, uint64_t key, uint32_t slot);
 void map_del(struct map *m, uint64_t key);	/* nothing when absent */
 

@@ -33,7 +33,7 @@ node_new(struct policy *p, uint32_t i, struct err *e)
 		at = p->fresh++;
 	}
 	if (map_put(&p->map, p->req->keys[i], at) < 0) {
-		err_sys(e, "policy");
+		err_set(e, ERR_FAILED, "policy: no memory, or a dense key too large");
 		return NODE_NONE;
 	}
 	p->nodes[at] = (struct node){ .key = p->req->keys[i], .bytes = node_bytes(p, i),

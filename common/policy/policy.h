@@ -60,7 +60,7 @@ struct policy;
 
 struct policy_options {
 	uint64_t capacity;	/* in the unit of bytes[]: blocks when that is NULL */
-	int dense;		/* keys are small numbers: arrays replace hashing */
+	int dense;		/* keys are small numbers, below 2^32 - 1: arrays replace hashing */
 	double alpha;		/* size exponent of "cost"; 0: 2 */
 	double ttl_s;		/* idle time after which "ttl" drops a block first; 0: none */
 	/* Called for each block that leaves, or that is not let in at all; may be NULL. */

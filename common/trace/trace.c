@@ -16,9 +16,9 @@ trace_open(struct trace *t, struct err *e)
 	t->requests = calloc(1, sizeof(*t->requests));
 	t->small = huge_alloc(TRACE_SMALL * sizeof(*t->small));
 	t->ids = huge_alloc(FIRST_REFS * sizeof(*t->ids));
+	t->room_refs = FIRST_REFS;
 	if (!t->requests || !t->small || !t->ids || map_open(&t->names, 0) < 0)
 		return err_sys(e, "trace");
-	t->room_refs = FIRST_REFS;
 	return 0;
 }
 

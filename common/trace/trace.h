@@ -41,7 +41,7 @@ struct trace {
 	pthread_cond_t more;
 	atomic_int asleep;		/* who may wait for it */
 	atomic_size_t ready;		/* requests that may be taken */
-	atomic_int growing;
+	atomic_int growing, abandoned;
 };
 
 int trace_open(struct trace *t, struct err *e);
@@ -76,8 +76,9 @@ struct trace_part {
 	struct trace_request *requests;	/* n and one more; first: in keys[] */
 	uint64_t *keys;
 	uint64_t block_tokens;
-	size_t before;			/* requests before these; */
-	size_t room, room_keys;
+	size_t before;			/* requests before these */
+	size_t room_keys;
+	int in_vain;			/* it waited, once, for longer than it likes to */
 };
 int trace_next(struct trace_part *p, struct trace *t, struct err *e);
 void trace_part_free(struct trace_part *p);
@@ -85,6 +86,8 @@ void trace_part_free(struct trace_part *p);
 void trace_grows(struct trace *t);
 void trace_ready(struct trace *t);	/* all whole requests so far may be taken */
 void trace_ends(struct trace *t);
+/* Something failed: reading ends at the next piece, as if all were read, trace_next() at once. */
+void trace_abandon(struct trace *t);
 
 /* Tokens of the first n blocks of a request of a part. */
 uint64_t trace_prefix(const struct trace_part *p, size_t request, uint64_t n);

@@ -8,11 +8,12 @@
 #define PART_KEYS (1u << 13)		/* or one request; stays in the core's cache */
 #define PATIENCE 0.003			/* s, before it sleeps */
 
-/* More than so many requests are there, or all are. */
+/* More than so many requests are there, or there will be no more. */
 static int
 is_ready(struct trace *t, size_t before)
 {
-	return !atomic_load(&t->growing) || atomic_load(&t->ready) > before;
+	return !atomic_load(&t->growing) || atomic_load(&t->ready) > before ||
+		atomic_load(&t->abandoned);
 }
 
 /* What a loop that only looks should do, for a neighbour on the same core. */
@@ -29,25 +30,24 @@ pause_core(void)
 /*
  * Looks for a while before it sleeps, for the kernel likes to wake a sleeper on the core of who
  * woke it, behind that. Not with sched_yield(): each is charged as a whole turn, and whoever
- * comes by goes first then.
+ * comes by goes first then. Where that was in vain once, the trace comes slowly.
  */
 static void
-look(struct trace *t, size_t before)
+look(struct trace_part *p, struct trace *t)
 {
 	double until = clock_mono() + PATIENCE;
 
-	do {
+	while (!p->in_vain) {
 		for (int i = 0; i < 100; i++, pause_core())
-			if (is_ready(t, before))
+			if (is_ready(t, p->before))
 				return;
-	} while (clock_mono() < until);
+		p->in_vain = clock_mono() > until;
+	}
 }
 
 static int
 room_for(struct trace_part *p, size_t keys)
 {
-	uint64_t *more;
-
 	if (!p->requests) {
 		p->requests = malloc((PART_REQUESTS + 1) * sizeof(*p->requests));
 		if (!p->requests)
@@ -55,16 +55,16 @@ room_for(struct trace_part *p, size_t keys)
 	}
 	if (keys <= p->room_keys)
 		return 0;
-	keys = keys < PART_KEYS ? PART_KEYS : keys * 2;
-	more = realloc(p->keys, keys * sizeof(*more));
-	if (!more)
-		return -1;
-	p->keys = more;
-	p->room_keys = keys;
-	return 0;
+	free(p->keys);
+	p->room_keys = keys < PART_KEYS ? PART_KEYS : keys;
+	p->keys = malloc(p->room_keys * sizeof(*p->keys));
+	if (p->keys)
+		return 0;
+	p->room_keys = 0;
+	return -1;
 }
 
-/* The lock is held. */
+/* The lock is held, or the trace does not grow any more. */
 static int
 copy(struct trace_part *p, const struct trace *t, size_t end)
 {
@@ -95,17 +95,21 @@ trace_next(struct trace_part *p, struct trace *t, struct err *e)
 
 	p->before += p->n;
 	p->n = 0;
-	look(t, p->before);
-	pthread_mutex_lock(&t->lock);
-	atomic_fetch_add(&t->asleep, 1);
-	while (!is_ready(t, p->before))
-		pthread_cond_wait(&t->more, &t->lock);
-	atomic_fetch_sub(&t->asleep, 1);
-	r = copy(p, t, atomic_load(&t->growing) ? atomic_load(&t->ready) : t->n);
-	pthread_mutex_unlock(&t->lock);
+	look(p, t);
+	if (!atomic_load(&t->growing)) {
+		r = copy(p, t, t->n);
+	} else {
+		pthread_mutex_lock(&t->lock);
+		atomic_fetch_add(&t->asleep, 1);
+		while (!is_ready(t, p->before))
+			pthread_cond_wait(&t->more, &t->lock);
+		atomic_fetch_sub(&t->asleep, 1);
+		r = copy(p, t, atomic_load(&t->growing) ? atomic_load(&t->ready) : t->n);
+		pthread_mutex_unlock(&t->lock);
+	}
 	if (r < 0)
 		return err_sys(e, "trace");
-	return p->n > 0;
+	return p->n > 0 && !atomic_load(&t->abandoned);
 }
 
 void
@@ -118,15 +122,28 @@ trace_part_free(struct trace_part *p)
 
 /* Without the lock: who has to wait for it sleeps, and may wake on the other's core, behind it. */
 static void
-tell(struct trace *t, int growing)
+wake(struct trace *t)
 {
-	atomic_store(&t->ready, t->n);
-	atomic_store(&t->growing, growing);
 	if (!atomic_load(&t->asleep))
 		return;
 	pthread_mutex_lock(&t->lock);
 	pthread_cond_broadcast(&t->more);
 	pthread_mutex_unlock(&t->lock);
+}
+
+static void
+tell(struct trace *t, int growing)
+{
+	atomic_store(&t->ready, t->n);
+	atomic_store(&t->growing, growing);
+	wake(t);
+}
+
+void
+trace_abandon(struct trace *t)
+{
+	atomic_store(&t->abandoned, 1);
+	wake(t);
 }
 
 void

@@ -55,7 +55,7 @@ read_all(struct trace *t, int fd, struct buf *b, size_t *number, struct err *e)
 		trace_ready(t);
 		b->len -= (size_t)used;
 		memmove(b->p, b->p + used, b->len);
-		if ((size_t)n < want)
+		if ((size_t)n < want || atomic_load(&t->abandoned))
 			return 0;
 	}
 }

@@ -48,6 +48,8 @@ map_is_a_map(void **state)
 	assert_int_equal(map_put(&m, 9, 1), 0);
 	assert_int_equal(map_get(&m, 10), MAP_NONE);
 	assert_int_equal(map_put(&m, 10, 2) | map_put(&m, 3000, 3), 0);
+	assert_int_equal(map_put(&m, MAP_NONE, 4), -1);
+	assert_int_equal(map_put(&m, UINT64_MAX, 4), -1);
 	for (uint32_t key = 0; key < 9000; key++)
 		assert_int_equal(map_get(&m, key),
 			key == 9 ? 1 : key == 10 ? 2 : key == 3000 ? 3 : MAP_NONE);

@@ -303,6 +303,35 @@ followed(void **state)
 	trace_close(&t);
 }
 
+/* One who follows fails: the reader stops at the next piece, the others at once, without more. */
+static void
+abandoned(void **state)
+{
+	char path[] = "/tmp/kvtools.trace.XXXXXX";
+	struct follower f = { 0 };
+	struct trace t;
+	struct err e;
+	FILE *file = fdopen(mkstemp(path), "w");
+
+	(void)state;
+	assert_non_null(file);
+	for (int i = 0; i < 100000; i++)
+		fprintf(file, "{\"keys\":[%d]}\n", i);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(trace_open(&t, &e), 0);
+	trace_grows(&t);
+	f.t = &t;
+	assert_int_equal(pthread_create(&f.thread, NULL, follow, &f), 0);
+	usleep(20000);		/* it sleeps */
+	trace_abandon(&t);
+	assert_int_equal(pthread_join(f.thread, NULL), 0);
+	assert_int_equal(f.requests, 0);
+	assert_int_equal(trace_read(&t, path, &e), 0);
+	assert_in_range(t.n, 1, 50000);
+	trace_close(&t);
+	unlink(path);
+}
+
 int
 main(void)
 {
@@ -313,6 +342,7 @@ main(void)
 		cmocka_unit_test(runs),
 		cmocka_unit_test(it_grows),
 		cmocka_unit_test(followed),
+		cmocka_unit_test(abandoned),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
