@@ -313,18 +313,22 @@ stream_out_put(struct stream_out *s, const struct chunk *c, struct err *e)
 	return 0;
 }
 
-/* As much of a text as fits: whole characters, and '?' for what is none. */
+/* As much of a text as fits, and "..." if it does not: whole characters, '?' for what is none. */
 static void
 take_reason(char *out, size_t size, const char *text)
 {
-	size_t n = 0, len;
+	size_t n = 0, with_dots = 0, len;
 
 	for (; *text; text += len ? len : 1) {
 		len = utf8_len(text, strlen(text));
-		if (n + (len ? len : 1) >= size)
-			break;
+		if (n + (len ? len : 1) >= size) {
+			memcpy(out + with_dots, "...", 4);
+			return;
+		}
 		memcpy(out + n, len ? text : "?", len ? len : 1);
 		n += len ? len : 1;
+		if (n + 4 <= size)
+			with_dots = n;
 	}
 	out[n] = 0;
 }

@@ -173,20 +173,44 @@ streams_concatenate(void **state)
 	assert_int_equal(read_all(fd, &e), 6);
 }
 
+/* What a reader is told when the writer gave up for that reason: the text ends so. */
 static void
-abort_is_told(void **state)
+aborted(const char *why_text, const char *told)
 {
 	int fd = memfd_create("abort", 0);
 	struct stream_out *out;
 	struct err e, why;
+	const char *reason;
 
-	(void)state;
-	err_set(&why, ERR_FAILED, "disk on fire");
+	err_set(&why, ERR_FAILED, "%s", why_text);
 	assert_int_equal(stream_out_open(&out, fd, &e), 0);
 	assert_int_equal(stream_out_close(out, &why, &e), 0);
 	lseek(fd, 0, SEEK_SET);
 	assert_int_equal(read_all(fd, &e), -1);
-	assert_non_null(strstr(e.text, "disk on fire"));
+	reason = strstr(e.text, "producer: ");
+	assert_non_null(reason);
+	assert_string_equal(reason + strlen("producer: "), told);
+	close(fd);
+}
+
+static void
+abort_is_told(void **state)
+{
+	char text[256], cut[256];
+
+	(void)state;
+	aborted("disk on fire", "disk on fire");
+	aborted("a \xff b", "a ? b");
+	memset(text, 'x', sizeof(text));
+	text[199] = '\0';
+	aborted(text, text);		/* just fits */
+	strcpy(text + 199, "y");
+	memset(cut, 'x', 196);
+	strcpy(cut + 196, "...");
+	aborted(text, cut);
+	memcpy(text + 195, "\u00e9\u00e9\u00e9", 7);	/* not cut in two */
+	strcpy(cut + 195, "...");
+	aborted(text, cut);
 }
 
 /* A chunk in a file, cut to size if that is not 0, with a byte at "flip" turned if that is not 0;
